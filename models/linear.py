@@ -1,0 +1,98 @@
+"""Linear: one affine map over time, shared by all channels (LTSF-Linear, Zeng et al., AAAI 2023)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tsbench.data import Batch
+from tsbench.model import NeuralModel
+from tsbench.tasks.forecasting import Forecasting
+from tsbench.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Config(TrainConfig):
+    """Settings of Linear."""
+
+    schedule: str = "halving"
+    individual: bool = False  # one map for each channel instead of a shared one
+
+
+class TimeLinear(nn.Module):
+    """An affine map over the time axis, `(batch, channel, look_back)` to `(batch, channel, horizon)`.
+
+    Shared by all channels, or one for each channel if `channels` is given. `draw` gives the starting weights.
+    """
+
+    def __init__(self, look_back: int, horizon: int, channels: int | None = None) -> None:
+        super().__init__()
+        each = () if channels is None else (channels,)
+        self.weight = nn.Parameter(torch.empty(*each, horizon, look_back))
+        self.bias = nn.Parameter(torch.empty(*each, horizon))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, channel, look_back)` to `(batch, channel, horizon)`."""
+        return affine(x, self.weight, self.bias)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply a shared `(horizon, look_back)` or an individual `(channel, horizon, look_back)` map over time."""
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    return torch.einsum("bcl,chl->bch", x, weight) + bias
+
+
+def draw(*maps: TimeLinear) -> None:
+    """Draw starting weights as `nn.Linear` does, map by map; individual ones channel by channel, as the authors' loop."""
+    horizon, look_back = maps[0].weight.shape[-2:]
+    bound = 1 / math.sqrt(look_back)
+    for channel in range(maps[0].bias.numel() // horizon):
+        for part in maps:
+            nn.init.uniform_(part.weight.data.view(-1, horizon, look_back)[channel], -bound, bound)
+            nn.init.uniform_(part.bias.data.view(-1, horizon)[channel], -bound, bound)
+
+
+class Linear(NeuralModel):
+    """Forecast = W x + b, over time, each channel by itself."""
+
+    Config = Config
+    tasks = (Forecasting,)
+    source = "Zeng et al., Are Transformers Effective for Time Series Forecasting?, AAAI 2023; cure-lab/LTSF-Linear"
+    # The authors' scripts (cure-lab/LTSF-Linear @ 0c113668). Table 2 was made with another rate on ETTh2.
+    recipes = {
+        "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
+        "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
+        "ltsf/etth2/*@paper": {"lr": 0.005},
+        "ltsf/ettm1/*@*": {"lr": 1e-4, "batch_size": 8},
+        "ltsf/ettm2/*@*": {"lr": 0.001, "batch_size": 32},
+        "ltsf/ettm2/336@*": {"lr": 0.01},
+        "ltsf/ettm2/720@*": {"lr": 0.01},
+        "ltsf/electricity/*@*": {"lr": 0.001, "batch_size": 16},
+        "ltsf/exchange/*@*": {"lr": 5e-4, "batch_size": 32},
+        "ltsf/exchange/96@*": {"batch_size": 8},
+        "ltsf/exchange/192@*": {"batch_size": 8},
+        "ltsf/traffic/*@*": {"lr": 0.05, "batch_size": 16},
+        "ltsf/weather/*@*": {"lr": 1e-4, "batch_size": 16},
+        "ltsf/ili/*@*": {"lr": 0.01, "batch_size": 32},
+    }
+    search_space = {
+        "lr": FloatDistribution(1e-5, 0.1, log=True),
+        "batch_size": CategoricalDistribution((8, 16, 32, 64)),
+        "individual": CategoricalDistribution((False, True)),
+    }
+
+    def __init__(self, task: Forecasting, config: Config) -> None:
+        super().__init__(task, config)
+        self.map = TimeLinear(task.look_back, task.horizon, task.channels if config.individual else None)
+        draw(self.map)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Forecast `(batch, horizon, channel)`."""
+        x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
+        return self.map(x).transpose(1, 2)  # (batch, horizon, channel)

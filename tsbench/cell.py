@@ -1,0 +1,130 @@
+"""Cell: the unit of work and of caching, and the key that names its result."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import hashlib
+import inspect
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tsbench.dataset import Dataset
+from tsbench.errors import unknown
+from tsbench.model import Model
+from tsbench.registry import dataset_options, find_datasets, find_model
+from tsbench.settings import as_dict, configure, format_spec
+
+#: Modules every result depends on, beside those of its model, data set and task.
+ENGINE = ("tsbench.train", "tsbench.optim", "tsbench.evaluate", "tsbench.windows", "tsbench.data")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one data set under one protocol with one seed.
+
+    Attributes:
+        dataset: its spec, `ltsf/etth1/96` or `my.csv:horizon=24`.
+        settings: every setting of the model, resolved.
+        changed: those the user set, which tell variants of a model apart in tables.
+        test: False for a trial of a study, which never sees the test set.
+        study: the study it is a trial of.
+    """
+
+    dataset: str
+    protocol: str
+    model: str
+    settings: dict[str, Any]
+    seed: int
+    changed: dict[str, Any] = field(default_factory=dict)
+    test: bool = True
+    study: str | None = None
+
+    @property
+    def variant(self) -> str:
+        """The model's name with the settings the user changed: one row of a table."""
+        return format_spec(self.model, self.changed)
+
+    def title(self) -> str:
+        """One line for people."""
+        return f"{self.dataset} {self.variant} seed {self.seed}"
+
+
+def make_cell(
+    dataset: Dataset, spec: str, protocol: str | None, model: str, changed: dict[str, Any], seed: int, **more: Any
+) -> Cell:
+    """Resolve a cell's settings: the model's defaults, then its recipe for the data set, then `changed`."""
+    protocol = protocol or next(iter(dataset.protocols))
+    if protocol not in dataset.protocols:
+        raise unknown(f"protocol of {dataset.name}", protocol, dataset.protocols)
+    kind = find_model(model)
+    published = recipe(kind, dataset, protocol)
+    typed = as_dict(configure(kind.Config, {**published, **changed}, model))
+    shown = {k: typed[k] for k in changed if typed[k] != as_dict(configure(kind.Config, published, model))[k]}
+    return Cell(spec, protocol, model, typed, seed, shown, **more)
+
+
+def recipe(kind: type[Model], dataset: Dataset, protocol: str) -> dict[str, Any]:
+    """The published settings of a model for a data set and protocol; later and thus more special patterns win."""
+    settings: dict[str, Any] = {}
+    for pattern, values in kind.recipes.items():
+        if fnmatch.fnmatchcase(f"{dataset.name}@{protocol}", pattern):
+            settings.update(values)
+    return settings
+
+
+def find_dataset(cell: Cell) -> Dataset:
+    """The data set of a cell."""
+    (dataset,) = find_datasets(cell.dataset)
+    return dataset
+
+
+def identity(cell: Cell, data: Path) -> dict[str, Any]:
+    """Everything that can change a cell's result, and nothing else (device, threads and workers stay out)."""
+    dataset = find_dataset(cell)
+    return {
+        "dataset": dataset.name,
+        "options": dataset_options(dataset),
+        "content": dataset.digest(data),
+        "protocol": cell.protocol,
+        "model": cell.model,
+        "settings": cell.settings,
+        "seed": cell.seed,
+        "test": cell.test,
+        "code": code_digest(find_model(cell.model), type(dataset), dataset.kind),
+    }
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """The key: a hash of the identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1024)
+def code_digest(*classes: type) -> str:
+    """Fingerprint of the code behind classes and the engine; comments, docstrings and layout do not count.
+
+    Covers the files of the classes and of all their bases. A plug-in that imports helpers from further files
+    of its own should raise its data set's `version` or change a default when these change.
+    """
+    files = {inspect.getsourcefile(c) for kind in classes for c in kind.__mro__ if _is_ours(c)}
+    files |= {str(Path(__file__).parent / (name.split(".")[1] + ".py")) for name in ENGINE}
+    texts = sorted(_normalised(Path(file)) for file in files if file)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _is_ours(kind: type) -> bool:
+    """Not of Python, torch or another library that every result depends on anyway."""
+    return kind.__module__.split(".")[0] not in {"builtins", "abc", "typing", "torch", "sklearn", "sktime"}
+
+
+def _normalised(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)

@@ -1,0 +1,140 @@
+"""Dataset: name, files, protocols and splits of one set, and what was published on it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+from tsbench.data import Splits
+from tsbench.errors import MissingData
+from tsbench.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a file comes from.
+
+    Attributes:
+        file: path below the data folder, `ltsf/ETTh1.csv`; a `.gz` beside it serves as well.
+        url: where `tsbench data fetch` gets it.
+        sha256: of the (uncompressed) file; None if no trustworthy digest is known, which every listing says.
+        licence: as stated by the source.
+        citation: whom to cite.
+    """
+
+    file: str
+    url: str
+    sha256: str | None
+    licence: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published score."""
+
+    dataset: str
+    protocol: str
+    model: str
+    metric: str
+    value: float
+    source: str
+    note: str = ""
+
+
+class Dataset(ABC):
+    """One data set with one task; `name` is a path such as `ltsf/etth1/96`.
+
+    Attributes:
+        kind: its task kind.
+        protocols: name -> what it means; the first is the default and the honest one.
+        options: fields that a user may set, `ltsf/etth1/96:look_back=720`.
+        generated: True if the values are made by a program, which every table says.
+        version: to be raised when the same files give other samples than before.
+    """
+
+    name: str
+    kind: ClassVar[type[Task]]
+    protocols: ClassVar[Mapping[str, str]]
+    options: ClassVar[tuple[str, ...]] = ()
+    generated: bool = False
+    version: ClassVar[int] = 1
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files it is read from; empty if it needs none."""
+        return ()
+
+    @abstractmethod
+    def load(self, root: Path, protocol: str) -> Splits:
+        """Read, check and split.
+
+        Raises:
+            MissingData: a file is absent.
+            DataError: a file is not what it should be.
+        """
+
+    def digest(self, root: Path) -> str:
+        """Fingerprint of the content; equal content gives equal digests, compressed or not."""
+        parts = [self.name, str(self.version)]
+        parts += [file_digest(find_file(root, source.file)) for source in self.sources]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def published(self) -> list[Published]:
+        """Published scores on this set."""
+        return []
+
+
+def find_file(root: Path, file: str) -> Path:
+    """The file below the data folder, plain or gzipped, in its family's folder or any folder inside that.
+
+    Raises:
+        MissingData: it is nowhere; the message says how to get it.
+    """
+    family, name = file.split("/", 1)
+    for candidate in (name, name + ".gz"):
+        if (root / family / candidate).is_file():
+            return root / family / candidate
+    if (root / family).is_dir():
+        nested = [p for suffix in ("", ".gz") for p in sorted((root / family).rglob(Path(name).name + suffix))]
+        if nested:
+            return nested[0]
+    raise MissingData(
+        f"{root / family / name}(.gz) is not there. Get it with `tsbench data fetch {family}`, or name the folder "
+        "that holds it with --data DIR or TSBENCH_DATA."
+    )
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content, of what is inside if it is gzipped."""
+    status = path.stat()
+    return _file_digest(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, changed: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with open_content(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def open_content(path: Path):  # type: ignore[no-untyped-def]  # gzip and plain files share no public type
+    """Open for reading bytes, decompressing `.gz`."""
+    import gzip
+
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def read_published(path: Path) -> list[Published]:
+    """Read a table of published scores: dataset, protocol, model, metric, value, source, note."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [Published(**{**row, "value": float(row["value"])}) for row in rows]  # type: ignore[arg-type]

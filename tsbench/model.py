@@ -1,0 +1,150 @@
+"""Model: anything that is fitted on one split and predicts another; NeuralModel trains by the shared loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tsbench.data import Batch, Samples
+from tsbench.tasks.task import Task
+from tsbench.train import TrainConfig
+from tsbench.train import train as train_loop
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from tsbench.dataset import Dataset
+
+State = dict[str, Tensor]
+
+
+def _ignore(epoch: int, curve: dict[str, float]) -> None:
+    """Report nothing."""
+
+
+@dataclass
+class Run:
+    """What a fit may know about the run it belongs to.
+
+    Attributes:
+        seed: for random numbers that do not come from torch's global generator.
+        device: where to compute.
+        checkpoint: where an interrupted fit leaves its state and finds it again; None keeps none.
+        checkpoint_seconds: least time between two checkpoints, so that short fits write none.
+        whole_batches: leave the last partial batch out of the selecting validation pass (published code does).
+        report: called after each epoch with its curves; raises Pruned when a study gives the trial up.
+        curves: one entry an epoch, filled by `log`.
+    """
+
+    seed: int = 2021
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
+    whole_batches: bool = False
+    report: Callable[[int, dict[str, float]], None] = _ignore
+    curves: list[dict[str, float]] = field(default_factory=list)
+
+    def log(self, curve: dict[str, float]) -> None:
+        """Keep the curves of one epoch and report them."""
+        self.curves.append(curve)
+        self.report(len(self.curves), curve)
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The Config of a model without settings."""
+
+
+class Model(ABC):
+    """A model for one task. Subclasses set the class attributes, `fit` and `predict`.
+
+    Attributes:
+        Config: frozen dataclass of its settings; every field is a `--set key=value`.
+        tasks: the task kinds it can do.
+        stochastic: False if the seed changes nothing; such a model is run once.
+        recipes: published settings, `"data set@protocol"` glob -> settings; later matches win.
+        search_space: setting -> Optuna distribution.
+        source: paper and code it follows.
+    """
+
+    Config: ClassVar[type] = NoSettings
+    tasks: ClassVar[tuple[type[Task], ...]] = ()
+    stochastic: ClassVar[bool] = True
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    search_space: ClassVar[Mapping[str, BaseDistribution]] = {}
+    source: ClassVar[str] = ""
+
+    task: Any
+    config: Any
+
+    def __init__(self, task: Any, config: Any) -> None:
+        super().__init__()
+        self.task, self.config = task, config
+
+    @classmethod
+    def refuses(cls, dataset: Dataset) -> str | None:
+        """Why this model cannot take a data set, or None if it can."""
+        if issubclass(dataset.kind, cls.tasks):
+            return None
+        able = " or ".join(kind.__name__.lower() for kind in cls.tasks)
+        return f"it does {able}, the data set is {dataset.kind.__name__.lower()}"
+
+    @abstractmethod
+    def fit(self, train: Samples, validation: Samples, run: Run) -> None:
+        """Learn from `train`, select on `validation`."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """Predict a batch, in the task's output shape."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything that was learned, as tensors: saved and loaded without executing code."""
+
+    @abstractmethod
+    def load_state(self, state: State) -> None:
+        """Take over what `state` gave."""
+
+    def parameter_count(self) -> int:
+        """Number of learned values."""
+        return sum(value.numel() for value in self.state().values())
+
+
+class NeuralModel(Model, nn.Module):
+    """A model trained by gradient descent: write `__init__` and `forward(batch)`, get the rest."""
+
+    Config: ClassVar[type] = TrainConfig
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The prediction for a batch, differentiable."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(batch)")
+
+    def fit(self, train: Samples, validation: Samples, run: Run) -> None:
+        """Train by the shared loop; ends with the weights of the best validation epoch."""
+        self.to(run.device)
+        train_loop(self, train, validation, run)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """`forward` in evaluation mode."""
+        self.eval()
+        prediction: Tensor = self(batch)
+        return prediction
+
+    def state(self) -> State:
+        """The state dictionary, on the CPU."""
+        return {name: value.detach().cpu() for name, value in self.state_dict().items()}
+
+    def load_state(self, state: State) -> None:
+        """Load a state dictionary."""
+        self.load_state_dict(state)
+
+    def parameter_count(self) -> int:
+        """Number of trainable values."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -1,0 +1,179 @@
+"""Find models, data sets, tasks and suites: every file in their folders, and entry points of other packages.
+
+Another package adds its own with entry points, in its pyproject.toml:
+
+    [project.entry-points."tsbench.models"]
+    mymodel = "mypackage.mymodel"
+    [project.entry-points."tsbench.datasets"]
+    mydata = "mypackage.mydata"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import warnings
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import tsbench.datasets
+import tsbench.models
+import tsbench.tasks
+from tsbench.dataset import Dataset
+from tsbench.errors import UsageError, unknown
+from tsbench.model import Model
+from tsbench.settings import format_spec, parse_spec
+from tsbench.tasks.task import Task
+
+
+def _files(package: ModuleType) -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+@lru_cache(maxsize=4)
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def model_names() -> list[str]:
+    """Names of all models."""
+    return sorted({*_files(tsbench.models), *_entry_points("tsbench.models")})
+
+
+@lru_cache(maxsize=256)
+def find_model(name: str) -> type[Model]:
+    """The model class called `name`.
+
+    Raises:
+        UsageError: there is none, or its file does not define exactly one.
+    """
+    if name in _files(tsbench.models):
+        loaded: Any = importlib.import_module(f"tsbench.models.{name}")
+    elif name in _entry_points("tsbench.models"):
+        loaded = _entry_points("tsbench.models")[name].load()
+    else:
+        raise unknown("model", name, model_names())
+    if inspect.isclass(loaded) and issubclass(loaded, Model):
+        return loaded
+    own = [c for c in _classes(loaded, Model) if c.__module__ == loaded.__name__]
+    if len(own) != 1:
+        raise UsageError(f"model {name!r}: {loaded.__name__} defines {len(own)} model classes; it must define one")
+    found: type[Model] = own[0]
+    return found
+
+
+def _classes(module: Any, base: type) -> list[type]:
+    return [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and not inspect.isabstract(c)]
+
+
+@lru_cache(maxsize=1)
+def _dataset_modules() -> list[Any]:
+    modules: list[Any] = [importlib.import_module(f"tsbench.datasets.{name}") for name in _files(tsbench.datasets)]
+    for point in _entry_points("tsbench.datasets").values():
+        try:
+            modules.append(point.load())
+        except Exception as error:  # another package's fault must not take ours down
+            warnings.warn(f"data sets of entry point {point.name} ({point.value}) left out: {error}", stacklevel=2)
+    return modules
+
+
+@lru_cache(maxsize=1)
+def all_datasets() -> dict[str, Dataset]:
+    """Every named data set."""
+    return {dataset.name: dataset for module in _dataset_modules() for dataset in module.datasets()}
+
+
+def find_datasets(spec: str) -> list[Dataset]:
+    """The data sets that a name, glob (`'ltsf/*/96'`) or file path means, with options after a colon.
+
+    Raises:
+        UsageError: nothing matches (with the nearest names), or an option does not exist.
+    """
+    name, options = parse_spec(spec)
+    known = all_datasets()
+    if name in known:
+        found = [known[name]]
+    elif re.search(r"[*?\[]", name):
+        found = [known[n] for n in fnmatch.filter(known, name)]
+    else:
+        found = [opened] if (opened := _open(name)) else []
+    if not found:
+        raise unknown("data set", name, _shown(name, known))
+    return [_with_options(dataset, options) for dataset in found]
+
+
+def _open(name: str) -> Dataset | None:
+    path = Path(name).expanduser()
+    openers = [m.open_path for m in _dataset_modules() if hasattr(m, "open_path")]
+    found = next((d for opener in openers if (d := opener(path)) is not None), None)
+    if found is not None and not path.is_file():
+        raise UsageError(f"file {name} is not there")
+    return found
+
+
+def _shown(name: str, known: Iterable[str]) -> list[str]:
+    """Names worth listing: those of the same family if there are any."""
+    names = sorted(known)
+    return [n for n in names if n.split("/")[0] == name.split("/")[0]] or names
+
+
+def _with_options(dataset: Dataset, options: dict[str, str]) -> Dataset:
+    if not options:
+        return dataset
+    for key in options:
+        if key not in dataset.options:
+            raise unknown(f"option of {dataset.name}", key, dataset.options)
+    texts = {key: json.loads(value) if re.fullmatch(r"-?\d+", value) else value for key, value in options.items()}
+    for key, value in texts.items():
+        now = getattr(dataset, key)
+        if type(value) is not type(now):
+            raise UsageError(f"{dataset.name}: {key}={value} does not fit; it is a {type(now).__name__}, such as {now}")
+    changed: Dataset = dataclasses.replace(cast(Any, dataset), **texts)
+    return changed
+
+
+def dataset_options(dataset: Dataset) -> dict[str, Any]:
+    """The options of a data set that differ from the named set's."""
+    plain: Any = all_datasets().get(dataset.name)
+    if plain is None:
+        return {key: getattr(dataset, key) for key in dataset.options}
+    return {k: getattr(dataset, k) for k in dataset.options if getattr(dataset, k) != getattr(plain, k)}
+
+
+def dataset_label(dataset: Dataset) -> str:
+    """Name and changed options, as tables show it."""
+    return format_spec(dataset.name, dataset_options(dataset) if dataset.name in all_datasets() else {})
+
+
+@lru_cache(maxsize=1)
+def task_kinds() -> dict[str, type[Task]]:
+    """Every task kind by class name."""
+    modules = [importlib.import_module(f"tsbench.tasks.{name}") for name in _files(tsbench.tasks)]
+    kinds = {kind.__name__: kind for module in modules for kind in _classes(module, Task)}
+    return kinds | {dataset.kind.__name__: dataset.kind for dataset in all_datasets().values()}
+
+
+def task_from_record(record: dict[str, Any]) -> Task:
+    """The inverse of `Task.record`."""
+    fields = dict(record)
+    return task_kinds()[fields.pop("kind")](**fields)
+
+
+def suite_path(name: str) -> Path:
+    """The file of a suite: a name of ours, or the path of one's own."""
+    folder = Path(__file__).parent / "suites"
+    known = {path.stem: path for path in folder.glob("*.toml")}
+    if name in known:
+        return known[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise unknown("suite", name, known)

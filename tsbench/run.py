@@ -1,0 +1,204 @@
+"""Run one cell: load, fit, score once on test, keep the model, write the result."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import Timeout
+
+from tsbench.artifacts import save_model
+from tsbench.cell import Cell, find_dataset, identity, key_of
+from tsbench.data import Samples, Splits, Subset
+from tsbench.environment import environment, gpu_memory_mb, peak_memory_mb, reset_peak_memory
+from tsbench.errors import Pruned, TsbenchError
+from tsbench.evaluate import score
+from tsbench.model import Model, Run
+from tsbench.registry import dataset_label, find_model, find_datasets
+from tsbench.store import Result, Store
+from tsbench.tasks.task import Scores
+
+
+@dataclass(frozen=True)
+class Options:
+    """How cells run; nothing here changes a result on the same kind of device.
+
+    Attributes:
+        data: the data folder.
+        invocation: names one call of the command, so that a cell that failed in it is not tried again in it.
+        report: called after each epoch with the cell's curves; a study prunes through it.
+    """
+
+    data: Path
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_seconds: float = 60.0
+    invocation: str = ""
+    suite: str | None = None
+    report: Callable[[int, dict[str, float]], None] | None = None
+
+
+def run_cell(cell: Cell, key: str, store: Store, options: Options) -> str:
+    """Run a cell unless it is finished or another process is at it.
+
+    Returns:
+        "finished", "pruned", "failed", "skipped" (was finished) or "busy".
+    """
+    lock = store.lock(key)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return "busy"
+    try:
+        if store.finished(key):
+            return "skipped"
+        result = _attempt(cell, key, store, options)
+        if result["status"] == "failed":
+            store.write_failure(key, result)
+        else:
+            store.write(key, result)
+        return str(result["status"])
+    finally:
+        lock.release()
+
+
+def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
+    """Run a cell and turn whatever happens into a result."""
+    result: Result = {
+        "format": 1,
+        "key": key,
+        "status": "finished",
+        "cell": asdict(cell),
+        "variant": cell.variant,
+        "suite": options.suite,
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "device": options.device,
+        "threads": options.threads,
+        "environment": environment(),
+        "invocation": options.invocation,
+    }
+    watch = Stopwatch()
+    try:
+        result |= _execute(cell, key, store, options, watch)
+    except Pruned as pruned:
+        result |= {"status": "pruned", "reason": str(pruned)}
+    except Exception as error:
+        known = isinstance(error, TsbenchError)
+        result |= {"status": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
+        result["traceback"] = None if known else traceback.format_exc()
+    result["seconds"], result["cpu_seconds"] = watch.wall, watch.cpu
+    result["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return result
+
+
+def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwatch) -> Result:
+    torch.set_num_threads(options.threads)
+    reset_peak_memory()
+    parts = identity(cell, options.data)
+    if key_of(parts) != key:
+        raise TsbenchError(f"{cell.dataset}: the file changed since the plan was made. Run the command again.")
+    dataset = find_dataset(cell)
+    with watch("load"):
+        splits = load_splits(cell.dataset, cell.protocol, options.data, parts["content"])
+    run = Run(
+        seed=cell.seed,
+        device=torch.device(options.device),
+        checkpoint=store.path("checkpoints", f"{key}.pt"),
+        checkpoint_seconds=options.checkpoint_seconds,
+        whole_batches="validation" in splits.whole_batches,
+        report=options.report or (lambda epoch, curve: None),
+    )
+    with watch("fit"):
+        model = fit(cell, splits, run)
+    with watch("evaluate"):
+        scores = {"validation": score(model, splits.validation.to(run.device))}
+        if cell.test:
+            scores["test"] = score(model, _test_samples(splits, cell).to(run.device))
+    result = {
+        "data": {
+            "name": dataset.name,
+            "label": dataset_label(dataset),
+            "family": dataset.name.split("/")[0],
+            "digest": parts["content"],
+            "generated": dataset.generated,
+            "sources": [asdict(source) for source in dataset.sources],
+            "samples": {s: len(getattr(splits, s)) for s in ("train", "validation", "test")},
+        },
+        "task": splits.task.record(),
+        "code": parts["code"],
+        "scores": {split: s.values for split, s in scores.items()},
+        "units": {split: s.units for split, s in scores.items()},
+        "curves": run.curves,
+        "parameters": model.parameter_count(),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "gpu_memory_mb": gpu_memory_mb() if options.device.startswith("cuda") else None,
+    }
+    if cell.test:
+        result["examples"] = _examples(model, splits, cell, run)
+        save_model(store.path("artifacts", key), cell, model)
+    return result
+
+
+def fit(cell: Cell, splits: Splits, run: Run) -> Model:
+    """Build and fit the model of a cell; its random numbers all follow from the cell's seed."""
+    random.seed(cell.seed)
+    np.random.seed(cell.seed % 2**32)
+    torch.manual_seed(cell.seed)
+    model = build_model(cell, splits.task)
+    model.fit(splits.train, splits.validation, run)
+    return model
+
+
+def build_model(cell: Cell, task: Any) -> Model:
+    """The unfitted model of a cell."""
+    kind = find_model(cell.model)
+    return kind(task, kind.Config(**cell.settings))
+
+
+@lru_cache(maxsize=2)
+def load_splits(dataset: str, protocol: str, data: Path, digest: str) -> Splits:
+    """Load a data set, keeping the last two in memory for the cells that follow."""
+    return find_datasets(dataset)[0].load(data, protocol)
+
+
+def _test_samples(splits: Splits, cell: Cell) -> Samples:
+    """The test samples that the protocol counts."""
+    if "test" not in splits.whole_batches:
+        return splits.test
+    size = cell.settings.get("batch_size", 32)
+    return Subset(splits.test, len(splits.test) // size * size)
+
+
+def _examples(model: Model, splits: Splits, cell: Cell, run: Run) -> dict[str, Any]:
+    """A few test predictions for plots."""
+    test = _test_samples(splits, cell).to(run.device)
+    batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
+    return splits.task.examples(model.predict(batch), batch)
+
+
+class Stopwatch:
+    """Wall and CPU seconds of named parts."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Measure a block."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.wall[part] = round(time.perf_counter() - wall, 4)
+            self.cpu[part] = round(time.process_time() - cpu, 4)

@@ -1,0 +1,1 @@
+"""Suites: declarative lists of cells, one TOML file each."""

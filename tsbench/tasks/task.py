@@ -1,0 +1,94 @@
+"""Task: what is predicted, its loss and its metrics. Knows nothing of files or models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from tsbench.data import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Examples = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score: its direction and its exact definition."""
+
+    higher_is_better: bool
+    definition: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one split.
+
+    Attributes:
+        values: metric -> score over the whole split.
+        units: metric -> one score for each independent unit (window block, series, image, user ...), the
+            pairs that a significance test between two models compares.
+    """
+
+    values: dict[str, float]
+    units: dict[str, list[float]]
+
+
+class Meter(Protocol):
+    """Accumulates scores batch by batch, so that predictions need not be kept."""
+
+    def update(self, prediction: Tensor, batch: Batch) -> None:
+        """Add one batch, in sample order."""
+
+    def scores(self) -> Scores:
+        """The scores of all that was added."""
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What is predicted from what; a subclass is one task kind and its fields are the shapes a model needs."""
+
+    #: Selects the best epoch and setting on validation, and ranks models on test.
+    primary: ClassVar[str]
+    metrics: ClassVar[Mapping[str, Metric]]
+    #: What one unit of `Scores.units` is, in words.
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """The training loss, a scalar."""
+
+    @abstractmethod
+    def meter(self) -> Meter:
+        """A fresh meter for this task's metrics."""
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of a prediction without its batch axis."""
+
+    @abstractmethod
+    def random_batch(self, size: int, device: str = "cpu") -> Batch:
+        """A batch of random values in this task's shapes (contract tests; the `meta` device)."""
+
+    @abstractmethod
+    def examples(self, prediction: Tensor, batch: Batch) -> dict[str, Any]:
+        """A few predictions beside the truth, as plain lists: what `figure` draws."""
+
+    @classmethod
+    @abstractmethod
+    def figure(cls, examples: Examples) -> Figure:
+        """Draw what `examples` kept."""
+
+    def better(self, score: float, than: float) -> bool:
+        """True if `score` is strictly better than `than` on the primary metric."""
+        return score > than if self.metrics[self.primary].higher_is_better else score < than
+
+    def record(self) -> dict[str, Any]:
+        """Kind and fields as plain values, read back by `tsbench.registry.task_from_record`."""
+        return {"kind": type(self).__name__, **asdict(self)}

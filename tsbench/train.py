@@ -1,0 +1,215 @@
+"""The one training loop, for all neural models of all families."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tsbench.data import Samples
+from tsbench.errors import TsbenchError, UsageError, unknown
+from tsbench.evaluate import score
+from tsbench.optim import Optimizer, make_optimizer
+
+if TYPE_CHECKING:
+    from tsbench.model import NeuralModel, Run
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training loop; a model's Config inherits them and adds its own."""
+
+    lr: float = 1e-3
+    batch_size: int = 32
+    epochs: int = 10  # at most
+    patience: int = 3  # stop after so many epochs without a better validation score; 0 never stops early
+    optimizer: str = "adam"  # see tsbench.optim
+    weight_decay: float = 0.0
+    schedule: str = "constant"  # constant, halving, cosine or linear
+    warmup: float = 0.0  # epochs of linear warm-up
+    clip: float = 0.0  # largest gradient norm; 0 does not clip
+    accumulate: int = 1  # batches a step
+    drop_last: bool = True  # leave out the last partial training batch, unless it is the only one
+    precision: str = "fp32"  # or bf16: autocast of the forward pass
+    compile: bool = False  # torch.compile
+
+
+#: Learning-rate factor after `progress` epochs of `epochs`.
+SCHEDULES = {
+    "constant": lambda progress, epochs: 1.0,
+    # Two epochs at full rate, then half of it each epoch: `type1` of the Informer line of code.
+    "halving": lambda progress, epochs: 0.5 ** max(0, math.floor(progress) - 1),
+    "cosine": lambda progress, epochs: 0.5 * (1 + math.cos(math.pi * min(1.0, progress / epochs))),
+    "linear": lambda progress, epochs: max(0.0, 1 - progress / epochs),
+}
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+
+
+class Diverged(TsbenchError):
+    """Training produced a loss that is not a number."""
+
+
+def validate_config(config: TrainConfig) -> None:
+    """Refuse settings that no training can have."""
+    for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        if getattr(config, name) not in known:
+            raise unknown(name, getattr(config, name), known)
+    for name, least in (("lr", 0.0), ("batch_size", 1), ("epochs", 1), ("patience", 0), ("accumulate", 1)):
+        if getattr(config, name) < least:
+            raise UsageError(f"{name}={getattr(config, name)} must be at least {least}")
+
+
+def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -> None:
+    """Fit `model`, stop early on validation, and leave it with its best epoch's weights.
+
+    All randomness comes from torch's global generator, in the order of the usual DataLoader loop, so that the
+    loss of every epoch can be compared with that of published code. Interrupted, it resumes from
+    `run.checkpoint` and gives the same numbers as if it had run through.
+
+    Raises:
+        Diverged: the loss became NaN or infinite.
+        Pruned: `run.report` gave the trial up.
+    """
+    config: TrainConfig = model.config
+    validate_config(config)
+    samples, validation = samples.to(run.device), validation.to(run.device)
+    state = _State(model, make_optimizer(config.optimizer, model.parameters(), config.lr, config.weight_decay))
+    state.resume(run)
+    forward = torch.compile(model) if config.compile else model
+    saved = time.monotonic()
+    while not state.finished(config):
+        loss = _epoch(forward, model, samples, state, run)
+        chosen = _validation_score(model, validation, run)
+        if not math.isfinite(loss) or not math.isfinite(chosen):
+            raise Diverged(f"loss {loss}, validation {chosen} in epoch {state.epoch + 1}; try a lower lr or clip=1")
+        state.end_epoch(chosen)
+        run.log({"train_loss": loss, f"validation_{model.task.primary}": chosen})
+        if run.checkpoint and time.monotonic() - saved >= run.checkpoint_seconds:
+            state.save(run.checkpoint, run.curves)
+            saved = time.monotonic()
+    model.load_state_dict(state.best)
+
+
+def _epoch(forward: nn.Module, model: NeuralModel, samples: Samples, state: _State, run: Run) -> float:
+    """One pass over the training samples; returns the mean loss of its batches."""
+    config: TrainConfig = model.config
+    size = min(config.batch_size, len(samples))
+    order = shuffled(len(samples)).to(run.device)
+    batches = order.split(size)
+    if config.drop_last and len(batches[-1]) < size:
+        batches = batches[:-1]
+    steps = math.ceil(len(batches) / config.accumulate)
+    precision = PRECISIONS[config.precision]
+    autocast = contextlib.nullcontext() if precision is None else torch.autocast(run.device.type, precision)
+    losses: list[Tensor] = []
+    model.train()
+    for step in range(steps):
+        group = batches[step * config.accumulate : (step + 1) * config.accumulate]
+        for indices in group:
+            batch = samples.batch(indices)
+            with autocast:
+                loss = model.task.loss(forward(batch), batch)
+            losses.append(loss.detach())
+            (loss if len(group) == 1 else loss / len(group)).backward()
+        if config.clip:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        state.optimizer.set_lr(_learning_rate(config, state.epoch + step / steps))
+        state.optimizer.step()
+    return torch.stack(losses).double().mean().item()
+
+
+def _learning_rate(config: TrainConfig, progress: float) -> float:
+    """Rate after `progress` epochs."""
+    warm = min(1.0, progress / config.warmup) if config.warmup else 1.0
+    return config.lr * warm * SCHEDULES[config.schedule](progress, config.epochs)
+
+
+def _validation_score(model: NeuralModel, validation: Samples, run: Run) -> float:
+    """The primary metric on validation; with `run.whole_batches` as published code computes it.
+
+    That code shuffles validation and leaves out its last partial batch, so its early stopping sees all but a
+    random few windows.
+    """
+    order = None
+    if run.whole_batches:
+        size = model.config.batch_size
+        order = shuffled(len(validation))[: len(validation) // size * size]
+    chosen = score(model, validation, order).values[model.task.primary]
+    # Published code evaluates the test set here, every epoch. We never touch it, but opening its loader
+    # draws one number, which must be drawn here too or every later shuffle differs.
+    _draw()
+    return chosen
+
+
+def shuffled(size: int) -> Tensor:
+    """A random order of `size` samples, drawn as torch's DataLoader draws it: a worker seed, then a sampler seed."""
+    _draw()
+    return torch.randperm(size, generator=torch.Generator().manual_seed(_draw()))
+
+
+def _draw() -> int:
+    return int(torch.empty((), dtype=torch.int64).random_().item())
+
+
+class _State:
+    """Everything a resumed training needs, beyond the model's own weights."""
+
+    def __init__(self, model: NeuralModel, optimizer: Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.epoch = 0  # epochs done
+        self.stale = 0  # epochs since the best one
+        self.best_score: float | None = None
+        self.best = self._weights()
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def finished(self, config: TrainConfig) -> bool:
+        """All epochs done, or patience used up."""
+        return self.epoch >= config.epochs or (config.patience > 0 and self.stale >= config.patience)
+
+    def end_epoch(self, chosen: float) -> None:
+        """Keep the weights unless the best score is strictly better than `chosen`: ties count as progress."""
+        self.epoch += 1
+        if self.best_score is not None and self.model.task.better(self.best_score, than=chosen):
+            self.stale += 1
+            return
+        self.best_score, self.stale, self.best = chosen, 0, self._weights()
+
+    def save(self, path: Path, curves: list[dict[str, float]]) -> None:
+        """Write a checkpoint, atomically."""
+        state: dict[str, Any] = {
+            "epoch": self.epoch,
+            "stale": self.stale,
+            "best_score": self.best_score,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "curves": curves,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)
+
+    def resume(self, run: Run) -> None:
+        """Continue from `run.checkpoint` if there is one."""
+        if run.checkpoint is None or not run.checkpoint.exists():
+            return
+        state = torch.load(run.checkpoint, weights_only=True, map_location="cpu")
+        self.epoch, self.stale, self.best_score = state["epoch"], state["stale"], state["best_score"]
+        self.best = state["best"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        run.curves[:] = state["curves"]
