@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from optuna.distributions import IntDistribution
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
@@ -45,8 +45,10 @@ class DLinear(Linear):
 
     def __init__(self, task: Forecasting, config: Config) -> None:
         super(Linear, self).__init__(task, config)
-        if config.moving_average % 2 == 0:
-            raise UsageError(f"dlinear: moving_average={config.moving_average} must be odd")
+        if config.moving_average % 2 == 0 or not 1 < config.moving_average < 2 * task.look_back:
+            raise UsageError(
+                f"dlinear: moving_average={config.moving_average} must be odd and at most twice the look-back"
+            )
         channels = task.channels if config.individual else None
         self.seasonal = TimeLinear(task.look_back, task.horizon, channels)
         self.trend = TimeLinear(task.look_back, task.horizon, channels)
@@ -61,7 +63,7 @@ class DLinear(Linear):
         """Forecast `(batch, horizon, channel)`."""
         x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
         seasonal, trend = self.seasonal, self.trend
-        weight = seasonal.weight + average_rows(trend.weight - seasonal.weight, self.config.moving_average)
+        weight = Fold.apply(seasonal.weight, trend.weight, self.config.moving_average)  # type: ignore[no-untyped-call]
         return affine(x, weight, seasonal.bias + trend.bias).transpose(1, 2)
 
     def explicit(self, batch: Batch) -> Tensor:
@@ -78,20 +80,42 @@ def moving_average(x: Tensor, size: int) -> Tensor:
     return padded.unfold(-1, size, 1).mean(-1)
 
 
-def average_rows(weight: Tensor, size: int) -> Tensor:
-    """`weight @ M`, M being the matrix of `moving_average`, without forming M.
+class Fold(torch.autograd.Function):
+    """`Ws + (Wt - Ws) M` without forming M.
 
-    Column j of the product is the mean of the weights of all outputs that step j enters: inside, the window
-    around j; the first and last step stand in for the padding too and collect all that falls beyond the ends.
+    Both directions are window sums, that is differences of running sums: one cheap pass whatever the size.
     """
-    half = size // 2
-    length = weight.shape[-1]
-    padded = F.pad(weight, (size, size))  # zeros: outputs that do not exist
-    sums = padded.cumsum(-1)
-    sums = sums[..., size:] - sums[..., :-size]  # window sums ending at each place, (..., length + size)
-    ends = sums[..., half : half + length]  # sum of weight[j - half .. j + half]
-    before = sums[..., :half].sum(-1, keepdim=True)
-    after = sums[..., half + length : 2 * half + length].sum(-1, keepdim=True)
-    if length == 1:
-        return (ends + before + after) / size
-    return torch.cat([ends[..., :1] + before, ends[..., 1:-1], ends[..., -1:] + after], dim=-1) / size
+
+    @staticmethod
+    def forward(ctx: Any, seasonal: Tensor, trend: Tensor, size: int) -> Tensor:  # type: ignore[override]
+        """Column j of `D M` sums the weights D of all averages that step j enters.
+
+        Inside, these are the averages around j. The first and last step also stand in for the padding.
+        """
+        ctx.size, half, length = size, size // 2, trend.shape[-1]
+        running, sums = _window_sums(trend - seasonal, half)
+        sums.select(-1, 0).add_(running[..., :half].sum(-1))
+        sums.select(-1, -1).add_(half * running[..., -1] - running[..., length - 1 - half : length - 1].sum(-1))
+        return torch.add(seasonal, sums, alpha=1 / size)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        """`G M.T` is the moving average of each row of G, ends padded: the trend's gradient; the rest is seasonal's."""
+        half = ctx.size // 2
+        _, sums = _window_sums(grad, half)
+        ramp = torch.arange(half, 0, -1, device=grad.device, dtype=grad.dtype)
+        sums[..., :half].addcmul_(grad[..., :1], ramp)
+        sums[..., -half:].addcmul_(grad[..., -1:], ramp.flip(0))
+        trend = sums.div_(ctx.size)
+        return grad - trend, trend, None
+
+
+def _window_sums(x: Tensor, half: int) -> tuple[Tensor, Tensor]:
+    """Running sums of the last axis, and the sums over j - half .. j + half with nothing beyond the ends."""
+    length = x.shape[-1]
+    padded = x.new_empty(*x.shape[:-1], length + 2 * half + 1)
+    padded[..., : half + 1] = 0
+    running = padded[..., half + 1 : half + 1 + length]
+    torch.cumsum(x, -1, out=running)
+    padded[..., half + 1 + length :] = running[..., -1:]
+    return running, padded[..., 2 * half + 1 :] - padded[..., :length]

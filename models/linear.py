@@ -43,8 +43,8 @@ class TimeLinear(nn.Module):
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply a shared `(horizon, look_back)` or an individual `(channel, horizon, look_back)` map over time."""
-    if weight.dim() == 2:
-        return F.linear(x, weight, bias)
+    if weight.dim() == 2:  # as one matrix product over all windows and channels
+        return F.linear(x.reshape(-1, x.shape[-1]), weight, bias).unflatten(0, x.shape[:2])
     return torch.einsum("bcl,chl->bch", x, weight) + bias
 
 

@@ -48,11 +48,13 @@ class Options:
     report: Callable[[int, dict[str, float]], None] | None = None
 
 
-def run_cell(cell: Cell, key: str, store: Store, options: Options) -> str:
-    """Run a cell unless it is finished or another process is at it.
+def run_cell(
+    cell: Cell, key: str, store: Store, options: Options, started: Callable[[], None] = lambda: None
+) -> str:
+    """Run a cell unless it is finished or another process is at it; `started` is called if it runs.
 
     Returns:
-        "finished", "pruned", "failed", "skipped" (was finished) or "busy".
+        "finished", "pruned", "failed", "elsewhere" (another runner finished it) or "busy".
     """
     lock = store.lock(key)
     try:
@@ -61,7 +63,8 @@ def run_cell(cell: Cell, key: str, store: Store, options: Options) -> str:
         return "busy"
     try:
         if store.finished(key):
-            return "skipped"
+            return "elsewhere"
+        started()
         result = _attempt(cell, key, store, options)
         if result["status"] == "failed":
             store.write_failure(key, result)
@@ -72,21 +75,30 @@ def run_cell(cell: Cell, key: str, store: Store, options: Options) -> str:
         lock.release()
 
 
-def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
-    """Run a cell and turn whatever happens into a result."""
-    result: Result = {
+def new_result(cell: Cell, key: str, options: Options) -> Result:
+    """What is known of a result before its cell runs."""
+    return {
         "format": 1,
         "key": key,
         "status": "finished",
         "cell": asdict(cell),
         "variant": cell.variant,
         "suite": options.suite,
-        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "started": _now(),
         "device": options.device,
         "threads": options.threads,
         "environment": environment(),
         "invocation": options.invocation,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
+    """Run a cell and turn whatever happens into a result."""
+    result = new_result(cell, key, options)
     watch = Stopwatch()
     try:
         result |= _execute(cell, key, store, options, watch)
@@ -97,7 +109,7 @@ def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
         result |= {"status": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
         result["traceback"] = None if known else traceback.format_exc()
     result["seconds"], result["cpu_seconds"] = watch.wall, watch.cpu
-    result["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    result["finished"] = _now()
     return result
 
 

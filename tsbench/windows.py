@@ -21,8 +21,12 @@ class Windows:
     def __init__(self, series: Tensor, look_back: int, horizon: int) -> None:
         self.series = series.contiguous()
         self.look_back, self.horizon = look_back, horizon
-        # A strided view (window, channel, look_back + horizon): the gather below is the only copy.
-        self.view = self.series.unfold(1, look_back + horizon, 1).transpose(0, 1)
+        # Every run of look_back + horizon values of the flattened series, as overlapping rows: a window of a
+        # channel is one of them, so a batch is one gather of contiguous rows, the only copy that is made.
+        channels, time = self.series.shape
+        length = look_back + horizon
+        self.rows = self.series.view(-1).as_strided((channels * time - length + 1, length), (1, 1))
+        self.first = torch.arange(channels, device=series.device) * time  # row of window 0 of each channel
 
     @property
     def elements(self) -> int:
@@ -30,11 +34,12 @@ class Windows:
         return len(self.series) * (self.look_back + self.horizon)
 
     def __len__(self) -> int:
-        return len(self.view)
+        return self.series.shape[1] - self.look_back - self.horizon + 1
 
     def batch(self, indices: Tensor) -> Batch:
         """Inputs `(batch, look_back, channel)` and targets `(batch, horizon, channel)`, both views of one gather."""
-        window = self.view[indices].transpose(1, 2)
+        rows = (indices[:, None] + self.first).view(-1)
+        window = self.rows.index_select(0, rows).view(len(indices), len(self.first), -1).transpose(1, 2)
         return Batch(window[:, : self.look_back], window[:, self.look_back :])
 
     def to(self, device: torch.device | str) -> Windows:

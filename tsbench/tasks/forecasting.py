@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tsbench.data import Batch
+from tsbench.svg import COLOURS, DASHES, Line, grid, line_chart
 from tsbench.tasks.task import Examples, Meter, Metric, Scores, Task
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Forecasting(Task):
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Mean squared error."""
-        return F.mse_loss(prediction, batch.target)
+        # Time last, as windows and linear maps lie in memory: the gradient then needs no copy.
+        return F.mse_loss(prediction.transpose(1, 2), batch.target.transpose(1, 2))
 
     def meter(self) -> Meter:
         """Sums of squared and absolute errors, one for each window."""
@@ -73,25 +72,21 @@ class Forecasting(Task):
         }
 
     @classmethod
-    def figure(cls, examples: Examples) -> Figure:
-        """Input, truth and forecast of each kept window (rows) and channel (columns)."""
-        from matplotlib.figure import Figure
-
-        rows, columns = len(examples["window"]), len(examples["truth"][0][0])
-        figure = Figure(figsize=(4.2 * columns, 1.9 * rows), layout="constrained")
-        for r, row in enumerate(figure.subplots(rows, columns, squeeze=False)):
-            for c, axes in enumerate(row):
-                past, truth, forecast = (
-                    [step[c] for step in examples[part][r]] for part in ("input", "truth", "prediction")
-                )
-                future = range(len(past), len(past) + len(truth))
-                axes.plot(past, color="0.6", linewidth=0.8)
-                axes.plot(future, truth, color="black", linewidth=1, label="truth")
-                axes.plot(future, forecast, color="#d55e00", linewidth=1.2, linestyle="--", label="forecast")
-                axes.set_title(f"test window {examples['window'][r]}, channel {c}", fontsize=8)
-                axes.tick_params(labelsize=7)
-        figure.axes[0].legend(fontsize=7, loc="upper left")
-        return figure
+    def figure(cls, examples: Examples) -> str:
+        """Input, truth and forecast of each kept window (rows) and channel (columns), as SVG."""
+        charts = []
+        for window, past, truth, forecast in zip(
+            *(examples[part] for part in ("window", "input", "truth", "prediction")), strict=True
+        ):
+            for channel in range(len(truth[0])):
+                x, y, y_hat = ([step[channel] for step in part] for part in (past, truth, forecast))
+                lines = [
+                    Line("input", x[-2 * len(y) :], "#999999", start=-min(len(x), 2 * len(y))),
+                    Line("truth", y, "#000000"),
+                    Line("forecast", y_hat, COLOURS[1], DASHES[1]),
+                ]
+                charts.append(line_chart(f"test window {window}, channel {channel}", lines, x_label="steps"))
+        return grid(charts, columns=len(examples["truth"][0][0]))
 
 
 class ForecastMeter:
@@ -107,8 +102,8 @@ class ForecastMeter:
 
     def update(self, prediction: Tensor, batch: Batch) -> None:
         """Add the windows of a batch, in time order."""
-        error = (prediction - batch.target).flatten(1)  # (batch, horizon * channel)
-        self.errors.append(torch.stack([(error * error).mean(1), error.abs().mean(1)]))
+        error = prediction - batch.target  # (batch, horizon, channel)
+        self.errors.append(torch.stack([(error * error).mean((1, 2)), error.abs_().mean((1, 2))]))
 
     def scores(self) -> Scores:
         """Means over windows, in float64."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 from tsbench.data import Batch
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Examples = Mapping[str, Any]
 
@@ -82,8 +79,8 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def figure(cls, examples: Examples) -> Figure:
-        """Draw what `examples` kept."""
+    def figure(cls, examples: Examples) -> str:
+        """Draw what `examples` kept, as SVG."""
 
     def better(self, score: float, than: float) -> bool:
         """True if `score` is strictly better than `than` on the primary metric."""

@@ -1,0 +1,100 @@
+"""Any scikit-learn regressor: the horizon of one channel from its look-back, shared by all channels."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.distributions import CategoricalDistribution
+from torch import Tensor
+
+from tsbench.data import Batch, Samples
+from tsbench.errors import TsbenchError
+from tsbench.model import Model, Run, State
+from tsbench.models.sktime_forecaster import build
+from tsbench.tasks.forecasting import Forecasting
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the bridge."""
+
+    estimator: str = "sklearn.linear_model.Ridge"  # its import path
+    parameters: dict[str, Any] = field(default_factory=dict)  # of its constructor
+    rows: int = 20000  # at most so many training rows (window x channel), evenly spaced over time
+    subtract_last: bool = True  # forecast the change against the last value, as NLinear
+
+
+class SklearnRegressor(Model):
+    """Fits `(rows, look_back)` to `(rows, horizon)`; regressors of one output are fitted once for each step."""
+
+    Config = Config
+    tasks = (Forecasting,)
+    source = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 2011"
+    search_space = {
+        "parameters": CategoricalDistribution(tuple(f'{{"alpha": {a}}}' for a in (0.1, 1, 10, 100, 1000, 10000)))
+    }
+
+    def __init__(self, task: Forecasting, config: Config) -> None:
+        super().__init__(task, config)
+        self.regressor = build(config.estimator, config.parameters, "sklearn.base.RegressorMixin")
+
+    def fit(self, train: Samples, validation: Samples, run: Run) -> None:
+        """Fit to evenly spaced training windows."""
+        from sklearn.base import clone
+        from sklearn.multioutput import MultiOutputRegressor
+
+        count = min(len(train), max(1, self.config.rows // self.task.channels))
+        batch = train.batch(torch.linspace(0, len(train) - 1, count).long())
+        x, last = self._rows(batch)
+        y = batch.target.transpose(1, 2).reshape(len(x), -1).double().cpu().numpy() - last
+        regressor = clone(self.regressor)
+        if "random_state" in regressor.get_params():
+            regressor.set_params(random_state=run.seed % 2**32)
+        try:
+            self.regressor = clone(regressor).fit(x, y)
+        except ValueError as error:
+            if y.shape[1] == 1 or "1d" not in str(error).replace("y should be a 1d", "1d"):
+                raise
+            self.regressor = MultiOutputRegressor(regressor).fit(x, y)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Forecast `(batch, horizon, channel)`."""
+        x, last = self._rows(batch)
+        values = np.asarray(self.regressor.predict(x)).reshape(len(x), -1) + last
+        forecast = torch.from_numpy(values).to(batch.inputs)
+        return forecast.view(len(batch), self.task.channels, -1).transpose(1, 2)
+
+    def _rows(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs of every channel of every window, `(rows, look_back)`, and what was subtracted, `(rows, 1)`."""
+        x = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).double().cpu().numpy()
+        last = x[:, -1:] * self.config.subtract_last
+        return x - last, last
+
+    def state(self) -> State:
+        """The estimator in skops' format, as bytes: unlike a pickle it loads without executing code."""
+        import skops.io
+
+        return {"skops": torch.from_numpy(np.frombuffer(skops.io.dumps(self.regressor), dtype=np.uint8).copy())}
+
+    def load_state(self, state: State) -> None:
+        """Load, refusing any type that skops does not know as safe."""
+        import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
+
+        try:
+            self.regressor = skops.io.loads(state["skops"].numpy().tobytes())
+        except UntrustedTypesFoundException as error:
+            raise TsbenchError(f"{self.config.estimator} cannot be loaded safely: {error}. Run its cell again.") from None
+
+    def parameter_count(self) -> int:
+        """Values of the fitted arrays of the estimator."""
+        parts = getattr(self.regressor, "estimators_", [self.regressor])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return sum(
+                int(v.size) for p in parts for k, v in vars(p).items() if k.endswith("_") and isinstance(v, np.ndarray)
+            )

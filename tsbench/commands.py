@@ -1,0 +1,221 @@
+"""What the commands of the command line do."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from tsbench import registry
+from tsbench.cell import Cell
+from tsbench.errors import UsageError
+from tsbench.executor import run_cells
+from tsbench.plan import Plan, Suite, make_plan, parse_seeds, read_suite
+from tsbench.run import Options
+from tsbench.settings import parse_assignments
+from tsbench.store import Store
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, run, show the leaderboard; 1 if a cell failed, 2 if nothing could run."""
+    store = Store(args.results)
+    suite, seeds = _wanted(args)
+    plan = make_plan(suite, seeds, _settings(args.set), args.data)
+    todo = plan.open_cells(store)
+    _print_plan(plan, todo, args.dry_run)
+    if args.dry_run:
+        return 0
+    if not plan.cells:
+        raise UsageError("nothing to run: no model fits a data set whose files are there (reasons above)")
+    failed = run_all(args, store, todo, args.suite)
+    if not args.no_report:
+        from tsbench.report import leaderboard
+
+        print(leaderboard(store, {cell.dataset for cell in plan.cells.values()}, args.protocol))
+    return 1 if failed else 0
+
+
+def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suite: str | None) -> int:
+    """Run cells with progress and tracking; returns how many failed."""
+    if not cells:
+        return 0
+    check_device(args.device)
+    options = Options(
+        args.data.resolve(), args.device, args.threads, invocation=uuid.uuid4().hex[:12], suite=suite and Path(suite).stem
+    )
+    progress = Progress(cells, store)
+    with tracking(args, store):
+        run_cells(cells, store, options, args.jobs, progress)
+        progress.summary()
+    return progress.counts["failed"]
+
+
+class tracking:  # noqa: N801  # reads as a verb in `with tracking(...)`
+    """Send results to MLflow in the background while a block runs, and the rest after it."""
+
+    def __init__(self, args: argparse.Namespace, store: Store) -> None:
+        from tsbench.tracking import Follower, tracking_uri
+
+        self.follower = None if args.tracking == "none" else Follower(store, tracking_uri(store, args.tracking))
+
+    def __enter__(self) -> None:
+        """The process is running already."""
+
+    def __exit__(self, *error: object) -> None:
+        if self.follower:
+            print(f"MLflow: {self.follower.finish()}", flush=True)
+
+
+class Progress:
+    """One line for each cell that ends."""
+
+    def __init__(self, cells: dict[str, Cell], store: Store) -> None:
+        self.cells, self.store = cells, store
+        self.counts: Counter[str] = Counter()
+        self.begun = time.monotonic()
+
+    def __call__(self, event: str, key: str) -> None:
+        """Print what became of a cell."""
+        if event == "start":
+            return
+        self.counts[event] += 1
+        result = (self.store.failure(key) if event == "failed" else self.store.read(key)) or {}
+        scores = result.get("scores", {}).get("test") or result.get("scores", {}).get("validation") or {}
+        told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        if event in ("failed", "pruned"):
+            told = f"{event.upper()}: {result.get('reason', '')}"
+        seconds = sum(result.get("seconds", {}).values())
+        width = len(str(len(self.cells)))
+        done = sum(self.counts.values())
+        print(f"[{done:{width}}/{len(self.cells)}] {self.cells[key].title()}  {told}  {seconds:.1f} s", flush=True)
+
+    def summary(self) -> None:
+        """Print the counts."""
+        told = ", ".join(f"{count} {event}" for event, count in sorted(self.counts.items()))
+        print(f"{told or 'nothing to do'} in {time.monotonic() - self.begun:.0f} s; results in {self.store.root}", flush=True)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have, before any cell fails on it."""
+    import torch
+
+    kind = device.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there:
+        raise UsageError(f"--device {device}: known are cpu, cuda, cuda:N and mps")
+    if not there[kind]:
+        raise UsageError(f"--device {device}: torch {torch.__version__} finds no such device here; use --device cpu")
+
+
+def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
+    """The suite meant by the arguments, and its seeds."""
+    if args.suite and (args.dataset or args.model):
+        raise UsageError("name a --suite, or --dataset and --model, not both")
+    if args.suite:
+        suite = read_suite(args.suite)
+    elif args.dataset and args.model:
+        suite = Suite("", tuple(args.dataset), tuple(args.model))
+    else:
+        raise UsageError("name what to run: --suite NAME, or --dataset NAME and --model NAME")
+    if args.protocol:
+        suite = Suite(suite.title, suite.datasets, suite.models, args.protocol, suite.seeds)
+    return suite, parse_seeds(args.seeds or str(suite.seeds))
+
+
+def _settings(assignments: list[str]) -> dict[str, str]:
+    return {key: value for text in assignments for key, value in parse_assignments(text).items()}
+
+
+def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:
+    """The number of cells, why pairs were left out, and with `whole` each cell."""
+    print(f"{len(plan.cells)} cells, {len(plan.cells) - len(todo)} finished, {len(todo)} to run")
+    for reason, pairs in Counter(s.reason for s in plan.skipped).items():
+        first = next(s for s in plan.skipped if s.reason == reason)
+        more = f" and {pairs - 1} more pairs" if pairs > 1 else ""
+        print(f"  left out: {first.dataset} x {first.model}{more}: {reason}")
+    if whole:
+        for key, cell in plan.cells.items():
+            print(f"  {'to run  ' if key in todo else 'finished'} {key[:8]} {cell.title()} protocol {cell.protocol}")
+
+
+def tune(args: argparse.Namespace) -> int:
+    """Search settings, then run the best over seeds."""
+    from tsbench.tune import tune as search
+
+    return search(args)
+
+
+def report(args: argparse.Namespace) -> int:
+    """Print the leaderboards; write the files asked for."""
+    from tsbench.report import write_reports
+
+    return write_reports(args)
+
+
+def list_all(args: argparse.Namespace) -> int:
+    """Models, data sets and suites with a line each."""
+    if args.what in ("all", "models"):
+        print("models")
+        for name in registry.model_names():
+            kind = registry.find_model(name)
+            print(f"  {name:20} {_headline(kind)}")
+    if args.what in ("all", "datasets"):
+        print("data sets")
+        for name, dataset in sorted(registry.all_datasets().items()):
+            made = "  (generated)" if dataset.generated else ""
+            print(f"  {name:28} {dataset.kind.__name__.lower()}, protocols {', '.join(dataset.protocols)}{made}")
+    if args.what in ("all", "suites"):
+        print("suites")
+        for path in sorted((Path(__file__).parent / "suites").glob("*.toml")):
+            print(f"  {path.stem:20} {read_suite(path.stem).title}")
+    return 0
+
+
+def _headline(kind: type) -> str:
+    """First line of the docstring of the file a class is defined in."""
+    module = sys.modules[kind.__module__]
+    doc = module.__doc__ or ast.get_docstring(ast.parse(Path(module.__file__ or "").read_text())) or ""
+    return doc.strip().splitlines()[0] if doc.strip() else ""
+
+
+def data(args: argparse.Namespace) -> int:
+    """List, fetch or check data files."""
+    from tsbench import download
+
+    return download.command(args)
+
+
+def check(args: argparse.Namespace) -> int:
+    """Test the contract."""
+    from tsbench.contract import command
+
+    return command(args)
+
+
+def sync(args: argparse.Namespace) -> int:
+    """Send what MLflow misses."""
+    from tsbench.tracking import sync as send
+    from tsbench.tracking import tracking_uri
+
+    store = Store(args.results)
+    uri = tracking_uri(store, args.tracking)
+    print(f"{send(store, uri)} runs sent to MLflow at {uri}")
+    return 0
+
+
+def ui(args: argparse.Namespace) -> int:
+    """Serve the MLflow UI until interrupted."""
+    from tsbench.tracking import create_database, tracking_uri
+
+    store = Store(args.results)
+    uri = tracking_uri(store, args.tracking)
+    if uri.startswith("sqlite:///"):
+        create_database(Path(uri.removeprefix("sqlite:///")))
+    print(f"MLflow UI on {uri}: http://{args.host}:{args.port}  (runs are under 'Training runs'; Ctrl-C stops it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    return subprocess.call([*command, "--host", args.host, "--port", str(args.port)])

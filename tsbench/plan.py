@@ -1,0 +1,143 @@
+"""Plan: which cells a command means, and which pairs of data set and model do not fit, with the reason."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tsbench.cell import Cell, identity, key_of, make_cell
+from tsbench.dataset import Dataset
+from tsbench.errors import DataError, MissingData, UsageError, unknown
+from tsbench.registry import dataset_options, find_datasets, find_model, suite_path
+from tsbench.settings import configure, format_spec, parse_spec
+from tsbench.store import Store
+
+FIRST_SEED = 2021  # the seed of the LTSF papers, so that a single run is comparable with theirs
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to compare: every model on every data set, where they fit.
+
+    Attributes:
+        datasets: names, globs or files, with options.
+        models: names with settings, `dlinear:individual=true`.
+        seeds: how many; None is 1, or what the command line says.
+    """
+
+    title: str = ""
+    datasets: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    protocol: str | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A pair that does not run, and why."""
+
+    dataset: str
+    model: str
+    reason: str
+
+
+@dataclass
+class Plan:
+    """Cells to run, by key, in order."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def open_cells(self, store: Store) -> dict[str, Cell]:
+        """Cells that are not finished."""
+        return {key: cell for key, cell in self.cells.items() if not store.finished(key)}
+
+
+def read_suite(name: str) -> Suite:
+    """Read a suite by name or path.
+
+    Raises:
+        UsageError: the file is not TOML or has a field that suites do not have.
+    """
+    path = suite_path(name)
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from None
+    for key in values:
+        if key not in Suite.__dataclass_fields__:
+            raise unknown(f"field of {path}", key, Suite.__dataclass_fields__)
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Suite(**{**values, **lists})
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`5` means five seeds from 2021 on; `2021,7` or `7,` means these.
+
+    >>> parse_seeds("3")
+    [2021, 2022, 2023]
+    >>> parse_seeds("7,")
+    [7]
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: write a number (5) or a list (2021,2022)") from None
+    if "," in text:
+        return numbers
+    if numbers[0] < 1:
+        raise UsageError(f"--seeds {text}: at least 1")
+    return [FIRST_SEED + i for i in range(numbers[0])]
+
+
+def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data: Path) -> Plan:
+    """All cells of a suite.
+
+    A pair that does not fit, or whose data are absent, becomes a `Skipped`; a model that uses no random numbers
+    gets one cell, whatever the number of seeds.
+
+    Raises:
+        UsageError: an unknown name or setting.
+    """
+    plan = Plan()
+    for pattern in suite.datasets:
+        for dataset in find_datasets(pattern):
+            spec = _spec(dataset)
+            problem = _data_problem(dataset, data)
+            for model in suite.models:
+                name, settings = parse_spec(model)
+                kind = find_model(name)
+                configure(kind.Config, {**settings, **changed}, name)  # a typo is an error even where data are absent
+                reason = problem or kind.refuses(dataset) or _protocol_problem(dataset, suite.protocol)
+                if reason:
+                    plan.skipped.append(Skipped(spec, model, reason))
+                    continue
+                for seed in seeds if kind.stochastic else seeds[:1]:
+                    cell = make_cell(dataset, spec, suite.protocol, name, {**settings, **changed}, seed)
+                    plan.cells.setdefault(key_of(identity(cell, data)), cell)
+    return plan
+
+
+def _spec(dataset: Dataset) -> str:
+    """The spec that finds exactly this data set again: its name, or its file's path, and its options."""
+    path = getattr(dataset, "path", None)
+    return format_spec(str(path) if path else dataset.name, dataset_options(dataset))
+
+
+def _data_problem(dataset: Dataset, data: Path) -> str | None:
+    try:
+        dataset.digest(data)
+    except (MissingData, DataError) as error:
+        return str(error)
+    except (OSError, EOFError) as error:
+        return f"{dataset.name}: its file cannot be read ({error}); fetch it again"
+    return None
+
+
+def _protocol_problem(dataset: Dataset, protocol: str | None) -> str | None:
+    if protocol is None or protocol in dataset.protocols:
+        return None
+    return f"it has no protocol {protocol!r}; it has {', '.join(dataset.protocols)}"
