@@ -1,0 +1,220 @@
+"""Reports from the results: leaderboards for the terminal, CSV, LaTeX and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tsbench
+from tsbench.errors import TsbenchError
+from tsbench.stats import Comparison, compare
+from tsbench.store import Result, Store
+from tsbench.summary import Board, Row, Spread, boards, mean_ranks
+from tsbench.svg import COLOURS, DASHES, Line, line_chart
+
+TEST_NAME = "Wilcoxon signed-rank test, two-sided, Holm-corrected over all pairs of a table"
+
+
+def write_reports(args: argparse.Namespace) -> int:
+    """Print the leaderboards and write the files asked for."""
+    store = Store(args.results)
+    shown = boards(store.results(), args.dataset, args.protocol)
+    failures = list(store.failures())
+    if not shown and not failures:
+        raise TsbenchError(f"no results in {store.root} match; run something first, for example tsbench run --suite quick")
+    print(terminal(shown, failures))
+    for path, make in ((args.csv, as_csv), (args.latex, as_latex)):
+        if path:
+            _write(path, make(shown))
+    if args.html:
+        _write(args.html, as_html(shown, failures))
+    return 0
+
+
+def leaderboard(store: Store, datasets: Iterable[str], protocol: str | None) -> str:
+    """The terminal tables of some data sets."""
+    return terminal(boards(store.results(), list(datasets), protocol), [])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"written: {path}")
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def terminal(shown: Sequence[Board], failures: Sequence[Result]) -> str:
+    """All leaderboards as plain text."""
+    parts = [_board_text(board) for board in shown]
+    if len(shown) > 1:
+        lines = [f"  {rank:5.2f}  {variant}  ({count} tables)" for variant, (rank, count) in mean_ranks(shown).items()]
+        parts.append("mean rank over tables\n" + "\n".join(lines))
+    if failures:
+        lines = [f"  {r['cell']['dataset']} {r['variant']} seed {r['cell']['seed']}: {r['reason']}" for r in failures]
+        parts.append(f"{len(failures)} failed cells\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _board_text(board: Board) -> str:
+    header, *body = _cells(board)
+    widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if i == 1 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        return "  " + "  ".join(padded).rstrip()
+
+    lines = [f"{board.title}, {board.test_samples} test samples", line(header), *(line(cells) for cells in body)]
+    lines += [f"  ! {warning}" for warning in board.warnings]
+    return "\n".join(lines)
+
+
+def _cells(board: Board) -> list[list[str]]:
+    """Header and rows of a leaderboard as text."""
+    metrics = list(board.kind.metrics)
+    published = any(row.published for row in board.rows) or bool(board.absent)
+    header = ["rank", "model", *metrics, "seeds"]
+    header += [f"published {m}" for m in metrics] if published else []
+    header += ["difference"] if published else []
+    header += ["fit s", "memory MB", "parameters"]
+    body = []
+    for row in board.rows:
+        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in metrics), str(len(row.seeds))]
+        if published:
+            cells += [f"{row.published[m].value:g}" if m in row.published else "-" for m in metrics]
+            difference = row.difference(board.kind.primary)
+            cells += ["-" if difference is None else f"{difference:+.4f}"]
+        body.append([*cells, f"{row.fit_seconds:.2f}", f"{row.memory_mb:.0f}", str(row.parameters)])
+    return [header, *body]
+
+
+def show(spread: Spread) -> str:
+    """`0.3768 ± 0.0099`; a single value has no spread."""
+    return f"{spread.mean:.4f}" if spread.std is None else f"{spread.mean:.4f} ± {spread.std:.4f}"
+
+
+# ---------------------------------------------------------------- files
+
+
+def as_csv(shown: Sequence[Board]) -> str:
+    """One line for each data set, protocol, variant and metric."""
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        "dataset protocol generated model variant metric mean std seeds rank published difference source "
+        "fit_seconds fit_cpu_seconds peak_memory_mb parameters".split()
+    )
+    for board in shown:
+        for row in board.rows:
+            for metric, score in row.scores.items():
+                published = row.published.get(metric)
+                writer.writerow(
+                    [board.dataset, board.protocol, board.generated, row.model, row.variant, metric, score.mean]
+                    + ["" if score.std is None else score.std, " ".join(map(str, row.seeds)), row.rank]
+                    + ([published.value, row.difference(metric), published.source] if published else ["", "", ""])
+                    + [row.fit_seconds, row.fit_cpu_seconds, row.memory_mb, row.parameters]
+                )
+    return out.getvalue()
+
+
+def as_latex(shown: Sequence[Board]) -> str:
+    """One booktabs table a protocol: data sets in rows, models in columns, the best score of a row in bold."""
+    tables = []
+    for kind, protocol in sorted({(b.kind.__name__, b.protocol) for b in shown}):
+        chosen = [b for b in shown if (b.kind.__name__, b.protocol) == (kind, protocol)]
+        variants = list(mean_ranks(chosen))
+        metric = chosen[0].kind.primary
+        lines = [" & ".join([_tex(metric.upper()), *map(_tex, variants)]) + r" \\", r"\midrule"]
+        for board in chosen:
+            rows = {row.variant: row for row in board.rows}
+            cells = [_tex_score(rows[v], metric) if v in rows else "--" for v in variants]
+            lines.append(" & ".join([_tex(board.dataset), *cells]) + r" \\")
+        seeds = sorted({len(row.seeds) for b in chosen for row in b.rows})
+        generated = ", ".join(b.dataset for b in chosen if b.generated)
+        caption = f"Protocol {protocol}. Mean and standard deviation over seeds ({', '.join(map(str, seeds))} a cell)."
+        caption += f" Generated data: {generated}." if generated else ""
+        tables.append(
+            "\\begin{table}\n\\centering\n\\begin{tabular}{l" + "r" * len(variants) + "}\n\\toprule\n"
+            + "\n".join(lines)
+            + "\n\\bottomrule\n\\end{tabular}\n\\caption{" + _tex(caption) + "}\n\\end{table}\n"
+        )
+    return "% Made by tsbench; needs \\usepackage{booktabs}\n" + "\n".join(tables)
+
+
+def _tex_score(row: Row, metric: str) -> str:
+    score = row.scores[metric]
+    text = f"{score.mean:.4f}" if score.std is None else f"{score.mean:.4f} \\pm {score.std:.4f}"
+    return f"$\\mathbf{{{text}}}$" if row.rank == 1 else f"${text}$"
+
+
+def _tex(text: str) -> str:
+    for plain, safe in (("\\", r"\textbackslash "), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("#", r"\#"), ("$", r"\$"),
+                        ("{", r"\{"), ("}", r"\}")):
+        text = text.replace(plain, safe)
+    return text
+
+
+# ---------------------------------------------------------------- page
+
+
+def as_html(shown: Sequence[Board], failures: Sequence[Result]) -> str:
+    """One page with tables, curves, examples and tests; it opens from disk and loads nothing."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("tsbench", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    machines = sorted({_machine(r["environment"]) for b in shown for row in b.rows for r in row.results})
+    return environment.get_template("report.jinja").render(
+        boards=[_page(board) for board in shown],
+        ranks=mean_ranks(shown) if len(shown) > 1 else {},
+        failures=failures,
+        machines=machines,
+        version=tsbench.__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        test_name=TEST_NAME,
+    )
+
+
+def _machine(made: dict[str, Any]) -> str:
+    revision = f"revision {made['git'][:12]}{'+changes' if '+' in made['git'] else ''}, " if made.get("git") else ""
+    return f"tsbench {made['tsbench']}, {revision}Python {made['python']}, torch {made['torch']}, {made['processor']}"
+
+
+def _page(board: Board) -> dict[str, Any]:
+    """What the template needs of a board."""
+    header, *body = _cells(board)
+    with_examples = [row for row in board.rows if "examples" in row.results[0]]
+    return {
+        "board": board,
+        "header": header,
+        "body": body,
+        "metrics": board.kind.metrics,
+        "comparisons": comparisons(board),
+        "curves": curves(board),
+        "examples": [(row.variant, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
+    }
+
+
+def comparisons(board: Board) -> list[Comparison]:
+    """Paired tests between all models of a board, on the primary metric."""
+    return compare({row.variant: row.units for row in board.rows})
+
+
+def curves(board: Board) -> list[str]:
+    """One chart a curve (training loss, validation score): every trained model, its first seed."""
+    trained = [row for row in board.rows if row.results[0]["curves"]]
+    names = dict.fromkeys(name for row in trained for name in row.results[0]["curves"][0])
+    charts = []
+    for name in names:
+        lines = [
+            Line(row.variant, [c[name] for c in row.results[0]["curves"] if name in c], COLOURS[i % 8], DASHES[i % 8], 1)
+            for i, row in enumerate(trained)
+        ]
+        charts.append(line_chart(name.replace("_", " "), lines, width=460, height=220, x_label="epochs"))
+    return charts

@@ -1,0 +1,203 @@
+"""Gather results into table rows: mean and spread over seeds, ranks, cost, and what was published."""
+
+from __future__ import annotations
+
+import fnmatch
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsbench.dataset import Dataset, Published
+from tsbench.errors import TsbenchError
+from tsbench.registry import find_datasets, find_model, task_kinds
+from tsbench.store import Result
+from tsbench.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A score over seeds; `std` is the sample standard deviation, None for a single value."""
+
+    mean: float
+    std: float | None
+    values: tuple[float, ...]
+
+
+@dataclass
+class Row:
+    """One variant of a model on one data set under one protocol.
+
+    Attributes:
+        scores: metric -> score on test.
+        units: score of each unit on the primary metric, averaged over seeds; see `Task.unit`.
+        published: metric -> published score with its source.
+        rank: 1 is best on the primary metric.
+    """
+
+    variant: str
+    model: str
+    scores: dict[str, Spread]
+    validation: Spread
+    units: list[float]
+    seeds: list[int]
+    parameters: int
+    fit_seconds: float
+    fit_cpu_seconds: float
+    memory_mb: float
+    results: list[Result]
+    published: dict[str, Published] = field(default_factory=dict)
+    rank: int = 0
+
+    def difference(self, metric: str) -> float | None:
+        """Our mean minus the published score."""
+        return self.scores[metric].mean - self.published[metric].value if metric in self.published else None
+
+
+@dataclass
+class Board:
+    """The leaderboard of one data set under one protocol.
+
+    Attributes:
+        absent: published models that have no run here.
+        warnings: what a reader must know before trusting the table.
+    """
+
+    dataset: str
+    protocol: str
+    kind: type[Task]
+    rows: list[Row]
+    test_samples: int
+    generated: bool
+    absent: list[Published]
+    warnings: list[str]
+
+    @property
+    def title(self) -> str:
+        """Data set, marked if generated, and protocol."""
+        return f"{self.dataset}{' (generated data)' if self.generated else ''}, protocol {self.protocol}"
+
+
+def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: str | None = None) -> list[Board]:
+    """One board for each data set and protocol among finished results, trials of studies left out.
+
+    Args:
+        results: from a store.
+        datasets: globs of labels or specs; none means all.
+        protocol: only this one.
+    """
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        cell = result["cell"]
+        if result["status"] != "finished" or not cell["test"] or (protocol and cell["protocol"] != protocol):
+            continue
+        names = (result["data"]["label"], result["data"]["name"], cell["dataset"])
+        if datasets and not any(name == d or fnmatch.fnmatchcase(name, d) for d in datasets for name in names):
+            continue
+        groups[result["data"]["label"], cell["protocol"]].append(result)
+    return [_board(label, used, group) for (label, used), group in sorted(groups.items(), key=_natural)]
+
+
+def _natural(item: tuple[tuple[str, str], Any]) -> list[Any]:
+    """Sort key that puts horizon 96 before 192."""
+    label, protocol = item[0]
+    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in label.split("/")] + [(True, protocol)]
+
+
+def _board(label: str, protocol: str, results: list[Result]) -> Board:
+    kind = task_kinds()[results[0]["task"]["kind"]]
+    variants: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        variants[result["variant"]].append(result)
+    rows = [_row(variant, kind, _latest(group)) for variant, group in variants.items()]
+    published = _published(results[0], protocol)
+    for row in rows:
+        if row.variant == row.model:  # a published score belongs to the published settings
+            row.published = {p.metric: p for p in published if p.model == row.model}
+    sign = -1 if kind.metrics[kind.primary].higher_is_better else 1
+    rows.sort(key=lambda row: sign * row.scores[kind.primary].mean)
+    for row in rows:  # equal means share a rank
+        better = [r for r in rows if sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean]
+        row.rank = len(better) + 1
+    ours = {row.model for row in rows}
+    absent = [p for p in published if p.model not in ours]
+    first = results[0]
+    return Board(
+        label, protocol, kind, rows, first["data"]["samples"]["test"], first["data"]["generated"], absent,
+        _warnings(rows, first),
+    )
+
+
+def _latest(results: list[Result]) -> list[Result]:
+    """One result a seed, all of the newest code and data: rows never mix results that differ in them."""
+    by_seed = {r["cell"]["seed"]: r for r in sorted(results, key=lambda r: r["finished"])}
+    newest = max(results, key=lambda r: r["finished"])
+    return [r for _, r in sorted(by_seed.items()) if _origin(r) == _origin(newest)]
+
+
+def _origin(result: Result) -> tuple[str, str]:
+    return result["data"]["digest"], result["code"]
+
+
+def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
+    scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in results[0]["scores"]["test"]}
+    units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
+    return Row(
+        variant=variant,
+        model=results[0]["cell"]["model"],
+        scores=scores,
+        validation=spread([r["scores"]["validation"][kind.primary] for r in results]),
+        units=[statistics.fmean(unit) for unit in units],
+        seeds=[r["cell"]["seed"] for r in results],
+        parameters=results[0]["parameters"],
+        fit_seconds=statistics.median(r["seconds"]["fit"] for r in results),
+        fit_cpu_seconds=statistics.median(r["cpu_seconds"]["fit"] for r in results),
+        memory_mb=max(r["peak_memory_mb"] for r in results),
+        results=results,
+    )
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation."""
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
+
+
+def _published(result: Result, protocol: str) -> list[Published]:
+    try:
+        dataset: Dataset = find_datasets(result["cell"]["dataset"])[0]
+    except TsbenchError:  # a plug-in or file that is no longer here: its results still count
+        return []
+    return [p for p in dataset.published() if p.protocol == protocol]
+
+
+def _warnings(rows: list[Row], first: Result) -> list[str]:
+    found = []
+    single = [r.variant for r in rows if len(r.seeds) == 1 and _stochastic(r.model)]
+    if single:
+        found.append(f"one seed only, so no spread is known: {', '.join(single)}")
+    if first["data"]["generated"]:
+        found.append("the data are generated by a program; no claim about real data follows")
+    unknown = [s["file"] for s in first["data"]["sources"] if s["sha256"] is None and s["url"]]
+    if unknown:
+        found.append(f"no trustworthy checksum is known for {', '.join(unknown)}; shape was checked, content was not")
+    versions = {r["environment"]["torch"] for row in rows for r in row.results}
+    if len(versions) > 1:
+        found.append(f"made with different torch versions: {', '.join(sorted(versions))}")
+    return found
+
+
+def _stochastic(model: str) -> bool:
+    try:
+        return find_model(model).stochastic
+    except TsbenchError:
+        return True
+
+
+def mean_ranks(all_boards: Sequence[Board]) -> dict[str, tuple[float, int]]:
+    """Mean rank of each variant and the number of boards it is on, best first."""
+    ranks: dict[str, list[int]] = defaultdict(list)
+    for board in all_boards:
+        for row in board.rows:
+            ranks[row.variant].append(row.rank)
+    return dict(sorted(((v, (statistics.fmean(r), len(r))) for v, r in ranks.items()), key=lambda item: item[1]))
