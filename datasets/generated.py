@@ -18,7 +18,7 @@ from tsbench.windows import forecasting_splits, fractions
 
 @dataclass(frozen=True)
 class Seasonal(Dataset):
-    """Three channels: daily and weekly seasons, a trend and autoregressive noise, 2000 hourly steps."""
+    """Three channels: daily and weekly seasons, a trend and autoregressive noise, 1000 hourly steps."""
 
     horizon: int = 24
     look_back: int = 96
@@ -45,7 +45,7 @@ class Seasonal(Dataset):
         )
 
 
-def seasonal_series(steps: int = 2000, seed: int = 7) -> np.ndarray:
+def seasonal_series(steps: int = 1000, seed: int = 7) -> np.ndarray:
     """`(time, channel)`: what `Seasonal` describes."""
     random = np.random.default_rng(seed)
     hour = np.arange(steps)[:, None]

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
-from tsbench.models.linear import Linear, TimeLinear, affine, draw
-from tsbench.models.linear import Config as LinearConfig
+from tsbench.models.linear import Linear, LinearConfig, TimeLinear, affine, draw
 from tsbench.tasks.forecasting import Forecasting
 
 
 @dataclass(frozen=True)
-class Config(LinearConfig):
+class DLinearConfig(LinearConfig):
     """Settings of DLinear."""
 
     moving_average: int = 25  # steps averaged for the trend, odd
@@ -32,7 +31,7 @@ class DLinear(Linear):
     at the price of Linear; `explicit` is the form of the paper and the test's reference.
     """
 
-    Config = Config
+    Config = DLinearConfig
     # Table 2 was made with older code and, on three sets, other settings (found by search, docs/ltsf.md).
     recipes = {
         **Linear.recipes,
@@ -43,7 +42,7 @@ class DLinear(Linear):
     }
     search_space = {**Linear.search_space, "moving_average": IntDistribution(5, 49, step=2)}
 
-    def __init__(self, task: Forecasting, config: Config) -> None:
+    def __init__(self, task: Forecasting, config: DLinearConfig) -> None:
         super(Linear, self).__init__(task, config)
         if config.moving_average % 2 == 0 or not 1 < config.moving_average < 2 * task.look_back:
             raise UsageError(
@@ -63,7 +62,7 @@ class DLinear(Linear):
         """Forecast `(batch, horizon, channel)`."""
         x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
         seasonal, trend = self.seasonal, self.trend
-        weight = Fold.apply(seasonal.weight, trend.weight, self.config.moving_average)  # type: ignore[no-untyped-call]
+        weight = Fold.apply(seasonal.weight, trend.weight, self.config.moving_average)
         return affine(x, weight, seasonal.bias + trend.bias).transpose(1, 2)
 
     def explicit(self, batch: Batch) -> Tensor:
@@ -87,7 +86,7 @@ class Fold(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, seasonal: Tensor, trend: Tensor, size: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, seasonal: Tensor, trend: Tensor, size: int) -> Tensor:
         """Column j of `D M` sums the weights D of all averages that step j enters.
 
         Inside, these are the averages around j. The first and last step also stand in for the padding.
@@ -99,7 +98,7 @@ class Fold(torch.autograd.Function):
         return torch.add(seasonal, sums, alpha=1 / size)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """`G M.T` is the moving average of each row of G, ends padded: the trend's gradient; the rest is seasonal's."""
         half = ctx.size // 2
         _, sums = _window_sums(grad, half)

@@ -17,7 +17,7 @@ from tsbench.train import TrainConfig
 
 
 @dataclass(frozen=True)
-class Config(TrainConfig):
+class LinearConfig(TrainConfig):
     """Settings of Linear."""
 
     schedule: str = "halving"
@@ -49,7 +49,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def draw(*maps: TimeLinear) -> None:
-    """Draw starting weights as `nn.Linear` does, map by map; individual ones channel by channel, as the authors' loop."""
+    """Draw starting weights as `nn.Linear` does, map by map; individual ones channel by channel, as the authors."""
     horizon, look_back = maps[0].weight.shape[-2:]
     bound = 1 / math.sqrt(look_back)
     for channel in range(maps[0].bias.numel() // horizon):
@@ -61,11 +61,17 @@ def draw(*maps: TimeLinear) -> None:
 class Linear(NeuralModel):
     """Forecast = W x + b, over time, each channel by itself."""
 
-    Config = Config
+    Config = LinearConfig
     tasks = (Forecasting,)
     source = "Zeng et al., Are Transformers Effective for Time Series Forecasting?, AAAI 2023; cure-lab/LTSF-Linear"
     # The authors' scripts (cure-lab/LTSF-Linear @ 0c113668). Table 2 was made with another rate on ETTh2.
     recipes = {
+        "sktime/*@*": {
+            "lr": 0.01,
+            "epochs": 100,
+            "patience": 10,
+        },  # ours: a few steps an epoch need more epochs
+        "generated/*@*": {"lr": 0.01, "epochs": 20},  # ours
         "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
         "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
         "ltsf/etth2/*@paper": {"lr": 0.005},
@@ -87,7 +93,7 @@ class Linear(NeuralModel):
         "individual": CategoricalDistribution((False, True)),
     }
 
-    def __init__(self, task: Forecasting, config: Config) -> None:
+    def __init__(self, task: Forecasting, config: LinearConfig) -> None:
         super().__init__(task, config)
         self.map = TimeLinear(task.look_back, task.horizon, task.channels if config.individual else None)
         draw(self.map)

@@ -19,7 +19,7 @@ from tsbench.windows import Windows
 
 
 @dataclass(frozen=True)
-class Config:
+class OLSConfig:
     """Settings of OLS."""
 
     variant: str = "validation"  # plain, last (last value subtracted), or the better of both on validation
@@ -35,13 +35,13 @@ class OLS(Model):
     `last` fits W to windows whose last value is subtracted, and adds it back, as NLinear does.
     """
 
-    Config = Config
+    Config = OLSConfig
     tasks = (Forecasting,)
     stochastic = False
     source = "after Toner & Darlow, An Analysis of Linear Time Series Forecasting Models, ICML 2024"
     search_space = {"ridge": FloatDistribution(1e-3, 1e5, log=True)}
 
-    def __init__(self, task: Forecasting, config: Config) -> None:
+    def __init__(self, task: Forecasting, config: OLSConfig) -> None:
         super().__init__(task, config)
         if config.variant not in (*VARIANTS, "validation"):
             raise UsageError(f"ols: variant={config.variant!r} must be plain, last or validation")

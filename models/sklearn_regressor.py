@@ -19,7 +19,7 @@ from tsbench.tasks.forecasting import Forecasting
 
 
 @dataclass(frozen=True)
-class Config:
+class SklearnConfig:
     """Settings of the bridge."""
 
     estimator: str = "sklearn.linear_model.Ridge"  # its import path
@@ -31,14 +31,14 @@ class Config:
 class SklearnRegressor(Model):
     """Fits `(rows, look_back)` to `(rows, horizon)`; regressors of one output are fitted once for each step."""
 
-    Config = Config
+    Config = SklearnConfig
     tasks = (Forecasting,)
     source = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 2011"
     search_space = {
         "parameters": CategoricalDistribution(tuple(f'{{"alpha": {a}}}' for a in (0.1, 1, 10, 100, 1000, 10000)))
     }
 
-    def __init__(self, task: Forecasting, config: Config) -> None:
+    def __init__(self, task: Forecasting, config: SklearnConfig) -> None:
         super().__init__(task, config)
         self.regressor = build(config.estimator, config.parameters, "sklearn.base.RegressorMixin")
 
@@ -88,7 +88,9 @@ class SklearnRegressor(Model):
         try:
             self.regressor = skops.io.loads(state["skops"].numpy().tobytes())
         except UntrustedTypesFoundException as error:
-            raise TsbenchError(f"{self.config.estimator} cannot be loaded safely: {error}. Run its cell again.") from None
+            raise TsbenchError(
+                f"{self.config.estimator} cannot be loaded safely: {error}. Run its cell again."
+            ) from None
 
     def parameter_count(self) -> int:
         """Values of the fitted arrays of the estimator."""

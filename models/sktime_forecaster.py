@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from tsbench.tasks.forecasting import Forecasting
 
 
 @dataclass(frozen=True)
-class Config:
+class SktimeConfig:
     """Settings of the bridge."""
 
     estimator: str = "sktime.forecasting.naive.NaiveForecaster"  # its import path
@@ -29,13 +30,13 @@ class Config:
 class SktimeForecaster(Model):
     """Forecasts each window from that window alone; nothing is learned from the training rows."""
 
-    Config = Config
+    Config = SktimeConfig
     tasks = (Forecasting,)
     stochastic = False
     source = "Löning et al., sktime: a unified interface for machine learning with time series, 2019"
     search_space = {"parameters": CategoricalDistribution(('{"strategy": "drift"}', '{"strategy": "mean"}'))}
 
-    def __init__(self, task: Forecasting, config: Config) -> None:
+    def __init__(self, task: Forecasting, config: SktimeConfig) -> None:
         super().__init__(task, config)
         self.forecaster = build(config.estimator, config.parameters, "sktime.forecasting.base.BaseForecaster")
 
@@ -46,7 +47,9 @@ class SktimeForecaster(Model):
         """Fit to each channel of each window, `(batch, horizon, channel)`."""
         steps = np.arange(1, self.task.horizon + 1)
         series = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).double().cpu().numpy()
-        forecasts = [self.forecaster.clone().fit(pd.Series(one), fh=steps).predict() for one in series]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # thousands of fits repeat each notice thousands of times
+            forecasts = [self.forecaster.clone().fit(pd.Series(one), fh=steps).predict() for one in series]
         values = torch.from_numpy(np.stack([np.ravel(f) for f in forecasts])).to(batch.inputs)
         return values.view(len(batch), self.task.channels, -1).transpose(1, 2)
 
@@ -68,7 +71,9 @@ def build(path: str, parameters: dict[str, Any], base: str) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, wanted)):
         raise UsageError(f"estimator={path} is not a {wanted.__name__}")
     try:
-        return kind(**parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return kind(**parameters)
     except (TypeError, ValueError) as error:
         raise UsageError(f"estimator={path}: parameters={parameters}: {error}") from None
 

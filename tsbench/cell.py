@@ -54,7 +54,13 @@ class Cell:
 
 
 def make_cell(
-    dataset: Dataset, spec: str, protocol: str | None, model: str, changed: dict[str, Any], seed: int, **more: Any
+    dataset: Dataset,
+    spec: str,
+    protocol: str | None,
+    model: str,
+    changed: dict[str, Any],
+    seed: int,
+    **more: Any,
 ) -> Cell:
     """Resolve a cell's settings: the model's defaults, then its recipe for the data set, then `changed`."""
     protocol = protocol or next(iter(dataset.protocols))
@@ -93,7 +99,7 @@ def identity(cell: Cell, data: Path) -> dict[str, Any]:
         "model": cell.model,
         "settings": cell.settings,
         "seed": cell.seed,
-        "test": cell.test,
+        "study": cell.study,  # a trial has no test score, and other trials decide whether it is pruned
         "code": code_digest(find_model(cell.model), type(dataset), dataset.kind),
     }
 

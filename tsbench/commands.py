@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan, run, show the leaderboard; 1 if a cell failed, 2 if nothing could run."""
     store = Store(args.results)
     suite, seeds = _wanted(args)
-    plan = make_plan(suite, seeds, _settings(args.set), args.data)
+    plan = make_plan(suite, seeds, parse_settings(args.set), args.data)
     todo = plan.open_cells(store)
     _print_plan(plan, todo, args.dry_run)
     if args.dry_run:
@@ -46,7 +46,11 @@ def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suit
         return 0
     check_device(args.device)
     options = Options(
-        args.data.resolve(), args.device, args.threads, invocation=uuid.uuid4().hex[:12], suite=suite and Path(suite).stem
+        args.data.resolve(),
+        args.device,
+        args.threads,
+        invocation=uuid.uuid4().hex[:12],
+        suite=suite and Path(suite).stem,
     )
     progress = Progress(cells, store)
     with tracking(args, store):
@@ -55,7 +59,7 @@ def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suit
     return progress.counts["failed"]
 
 
-class tracking:  # noqa: N801  # reads as a verb in `with tracking(...)`
+class tracking:  # reads as a verb in `with tracking(...)`
     """Send results to MLflow in the background while a block runs, and the rest after it."""
 
     def __init__(self, args: argparse.Namespace, store: Store) -> None:
@@ -92,12 +96,18 @@ class Progress:
         seconds = sum(result.get("seconds", {}).values())
         width = len(str(len(self.cells)))
         done = sum(self.counts.values())
-        print(f"[{done:{width}}/{len(self.cells)}] {self.cells[key].title()}  {told}  {seconds:.1f} s", flush=True)
+        print(
+            f"[{done:{width}}/{len(self.cells)}] {self.cells[key].title()}  {told}  {seconds:.1f} s",
+            flush=True,
+        )
 
     def summary(self) -> None:
         """Print the counts."""
         told = ", ".join(f"{count} {event}" for event, count in sorted(self.counts.items()))
-        print(f"{told or 'nothing to do'} in {time.monotonic() - self.begun:.0f} s; results in {self.store.root}", flush=True)
+        print(
+            f"{told or 'nothing to do'} in {time.monotonic() - self.begun:.0f} s; results in {self.store.root}",
+            flush=True,
+        )
 
 
 def check_device(device: str) -> None:
@@ -127,7 +137,8 @@ def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
     return suite, parse_seeds(args.seeds or str(suite.seeds))
 
 
-def _settings(assignments: list[str]) -> dict[str, str]:
+def parse_settings(assignments: list[str]) -> dict[str, str]:
+    """The settings of all `--set key=value` arguments."""
     return {key: value for text in assignments for key, value in parse_assignments(text).items()}
 
 
@@ -216,6 +227,9 @@ def ui(args: argparse.Namespace) -> int:
     uri = tracking_uri(store, args.tracking)
     if uri.startswith("sqlite:///"):
         create_database(Path(uri.removeprefix("sqlite:///")))
-    print(f"MLflow UI on {uri}: http://{args.host}:{args.port}  (runs are under 'Training runs'; Ctrl-C stops it)", flush=True)
+    print(
+        f"MLflow UI on {uri}: http://{args.host}:{args.port}  (runs are under 'Training runs'; Ctrl-C stops it)",
+        flush=True,
+    )
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     return subprocess.call([*command, "--host", args.host, "--port", str(args.port)])

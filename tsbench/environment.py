@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -67,10 +68,8 @@ def _processor() -> str:
 
 def reset_peak_memory() -> None:
     """Start a new measurement of peak memory, where the system can (Linux; CUDA)."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

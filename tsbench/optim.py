@@ -57,7 +57,7 @@ class FusedAdam:
         torch._foreach_add_(count, 1)
         self.kernel(
             [self.parameters[i] for i in live],
-            [self.parameters[i].grad for i in live],
+            [grad for p in self.parameters if (grad := p.grad) is not None],
             [self.mean[i] for i in live],
             [self.square[i] for i in live],
             [],

@@ -105,7 +105,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
     plan = Plan()
     for pattern in suite.datasets:
         for dataset in find_datasets(pattern):
-            spec = _spec(dataset)
+            spec = dataset_spec(dataset)
             problem = _data_problem(dataset, data)
             for model in suite.models:
                 name, settings = parse_spec(model)
@@ -121,7 +121,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
     return plan
 
 
-def _spec(dataset: Dataset) -> str:
+def dataset_spec(dataset: Dataset) -> str:
     """The spec that finds exactly this data set again: its name, or its file's path, and its options."""
     path = getattr(dataset, "path", None)
     return format_spec(str(path) if path else dataset.name, dataset_options(dataset))

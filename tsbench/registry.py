@@ -72,7 +72,9 @@ def find_model(name: str) -> type[Model]:
 
 
 def _classes(module: Any, base: type) -> list[type]:
-    return [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and not inspect.isabstract(c)]
+    return [
+        c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and not inspect.isabstract(c)
+    ]
 
 
 @lru_cache(maxsize=1)

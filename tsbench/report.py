@@ -25,7 +25,9 @@ def write_reports(args: argparse.Namespace) -> int:
     shown = boards(store.results(), args.dataset, args.protocol)
     failures = list(store.failures())
     if not shown and not failures:
-        raise TsbenchError(f"no results in {store.root} match; run something first, for example tsbench run --suite quick")
+        raise TsbenchError(
+            f"no results in {store.root} match; run something first, for example tsbench run --suite quick"
+        )
     print(terminal(shown, failures))
     for path, make in ((args.csv, as_csv), (args.latex, as_latex)):
         if path:
@@ -69,7 +71,11 @@ def _board_text(board: Board) -> str:
         padded = [c.ljust(w) if i == 1 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
         return "  " + "  ".join(padded).rstrip()
 
-    lines = [f"{board.title}, {board.test_samples} test samples", line(header), *(line(cells) for cells in body)]
+    lines = [
+        f"{board.title}, {board.test_samples} test samples",
+        line(header),
+        *(line(cells) for cells in body),
+    ]
     lines += [f"  ! {warning}" for warning in board.warnings]
     return "\n".join(lines)
 
@@ -108,15 +114,40 @@ def as_csv(shown: Sequence[Board]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        "dataset protocol generated model variant metric mean std seeds rank published difference source "
-        "fit_seconds fit_cpu_seconds peak_memory_mb parameters".split()
+        [
+            "dataset",
+            "protocol",
+            "generated",
+            "model",
+            "variant",
+            "metric",
+            "mean",
+            "std",
+            "seeds",
+            "rank",
+            "published",
+            "difference",
+            "source",
+            "fit_seconds",
+            "fit_cpu_seconds",
+            "peak_memory_mb",
+            "parameters",
+        ]
     )
     for board in shown:
         for row in board.rows:
             for metric, score in row.scores.items():
                 published = row.published.get(metric)
                 writer.writerow(
-                    [board.dataset, board.protocol, board.generated, row.model, row.variant, metric, score.mean]
+                    [
+                        board.dataset,
+                        board.protocol,
+                        board.generated,
+                        row.model,
+                        row.variant,
+                        metric,
+                        score.mean,
+                    ]
                     + ["" if score.std is None else score.std, " ".join(map(str, row.seeds)), row.rank]
                     + ([published.value, row.difference(metric), published.source] if published else ["", "", ""])
                     + [row.fit_seconds, row.fit_cpu_seconds, row.memory_mb, row.parameters]
@@ -141,9 +172,13 @@ def as_latex(shown: Sequence[Board]) -> str:
         caption = f"Protocol {protocol}. Mean and standard deviation over seeds ({', '.join(map(str, seeds))} a cell)."
         caption += f" Generated data: {generated}." if generated else ""
         tables.append(
-            "\\begin{table}\n\\centering\n\\begin{tabular}{l" + "r" * len(variants) + "}\n\\toprule\n"
+            "\\begin{table}\n\\centering\n\\begin{tabular}{l"
+            + "r" * len(variants)
+            + "}\n\\toprule\n"
             + "\n".join(lines)
-            + "\n\\bottomrule\n\\end{tabular}\n\\caption{" + _tex(caption) + "}\n\\end{table}\n"
+            + "\n\\bottomrule\n\\end{tabular}\n\\caption{"
+            + _tex(caption)
+            + "}\n\\end{table}\n"
         )
     return "% Made by tsbench; needs \\usepackage{booktabs}\n" + "\n".join(tables)
 
@@ -155,8 +190,16 @@ def _tex_score(row: Row, metric: str) -> str:
 
 
 def _tex(text: str) -> str:
-    for plain, safe in (("\\", r"\textbackslash "), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("#", r"\#"), ("$", r"\$"),
-                        ("{", r"\{"), ("}", r"\}")):
+    for plain, safe in (
+        ("\\", r"\textbackslash "),
+        ("_", r"\_"),
+        ("%", r"\%"),
+        ("&", r"\&"),
+        ("#", r"\#"),
+        ("$", r"\$"),
+        ("{", r"\{"),
+        ("}", r"\}"),
+    ):
         text = text.replace(plain, safe)
     return text
 
@@ -168,7 +211,9 @@ def as_html(shown: Sequence[Board], failures: Sequence[Result]) -> str:
     """One page with tables, curves, examples and tests; it opens from disk and loads nothing."""
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(loader=PackageLoader("tsbench", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("tsbench", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     machines = sorted({_machine(r["environment"]) for b in shown for row in b.rows for r in row.results})
     return environment.get_template("report.jinja").render(
         boards=[_page(board) for board in shown],
@@ -213,7 +258,13 @@ def curves(board: Board) -> list[str]:
     charts = []
     for name in names:
         lines = [
-            Line(row.variant, [c[name] for c in row.results[0]["curves"] if name in c], COLOURS[i % 8], DASHES[i % 8], 1)
+            Line(
+                row.variant,
+                [c[name] for c in row.results[0]["curves"] if name in c],
+                COLOURS[i % 8],
+                DASHES[i % 8],
+                1,
+            )
             for i, row in enumerate(trained)
         ]
         charts.append(line_chart(name.replace("_", " "), lines, width=460, height=220, x_label="epochs"))

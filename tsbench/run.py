@@ -24,9 +24,8 @@ from tsbench.environment import environment, gpu_memory_mb, peak_memory_mb, rese
 from tsbench.errors import Pruned, TsbenchError
 from tsbench.evaluate import score
 from tsbench.model import Model, Run
-from tsbench.registry import dataset_label, find_model, find_datasets
+from tsbench.registry import dataset_label, find_datasets, find_model
 from tsbench.store import Result, Store
-from tsbench.tasks.task import Scores
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,7 @@ class Options:
     report: Callable[[int, dict[str, float]], None] | None = None
 
 
-def run_cell(
-    cell: Cell, key: str, store: Store, options: Options, started: Callable[[], None] = lambda: None
-) -> str:
+def run_cell(cell: Cell, key: str, store: Store, options: Options, started: Callable[[], None] = lambda: None) -> str:
     """Run a cell unless it is finished or another process is at it; `started` is called if it runs.
 
     Returns:
@@ -164,7 +161,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
 def fit(cell: Cell, splits: Splits, run: Run) -> Model:
     """Build and fit the model of a cell; its random numbers all follow from the cell's seed."""
     random.seed(cell.seed)
-    np.random.seed(cell.seed % 2**32)
+    np.random.seed(cell.seed % 2**32)  # noqa: NPY002  # estimators of other libraries draw from it
     torch.manual_seed(cell.seed)
     model = build_model(cell, splits.task)
     model.fit(splits.train, splits.validation, run)

@@ -124,7 +124,13 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
     absent = [p for p in published if p.model not in ours]
     first = results[0]
     return Board(
-        label, protocol, kind, rows, first["data"]["samples"]["test"], first["data"]["generated"], absent,
+        label,
+        protocol,
+        kind,
+        rows,
+        first["data"]["samples"]["test"],
+        first["data"]["generated"],
+        absent,
         _warnings(rows, first),
     )
 

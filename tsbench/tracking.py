@@ -47,13 +47,19 @@ class Follower:
         self.store, self.uri = store, uri
         command = [sys.executable, "-m", "tsbench.tracking", str(store.root), uri]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, **ENVIRONMENT}, start_new_session=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,
         )
 
     def finish(self, patience: float = 60.0) -> str:
         """Let it send the rest; give up if it says nothing for `patience` seconds. Returns a sentence for the user."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         said: list[str] = []
         heard = [time.monotonic()]
@@ -80,9 +86,7 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
     Raises:
         TsbenchError: the store cannot be used; nothing is lost.
     """
-    lock = FileLock(store.path("locks", "tracking.lock"))
-    lock.lock_file and Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-    with lock:
+    with store.lock("tracking"):
         waiting = list(unsent(store, uri))
         if not waiting and not _unsent_studies(store, uri):
             return 0
@@ -143,7 +147,9 @@ class Tracker:
 
     def send(self, name: str, result: Result) -> None:
         """Create, fill and end the run of one result; a half-sent one from an interrupted sync is replaced."""
-        experiment = self._experiment(result["cell"]["dataset"].split("/")[0] if "data" not in result else result["data"]["family"])
+        experiment = self._experiment(
+            result["cell"]["dataset"].split("/")[0] if "data" not in result else result["data"]["family"]
+        )
         begun = self.marks / "begun" / name
         if begun.exists():
             for run in self.client.search_runs([experiment], f"tags.`tsbench.name` = '{name}'"):
@@ -200,7 +206,11 @@ class Tracker:
 
         cell = result["cell"]
         named = {k: cell[k] for k in ("dataset", "protocol", "model", "seed")}
-        values = {**named, "variant": result["variant"], **{f"set.{k}": v for k, v in cell["settings"].items()}}
+        values = {
+            **named,
+            "variant": result["variant"],
+            **{f"set.{k}": v for k, v in cell["settings"].items()},
+        }
         params = [Param(key, str(value)[:6000]) for key, value in values.items()]
         when = _milliseconds(result["finished"])
         metrics = [Metric(_name(k), float(v), when, 0) for k, v in _final(result).items()]
@@ -211,7 +221,9 @@ class Tracker:
         if "data" in result:
             data = result["data"]
             source = json.dumps(data["sources"] or {"generated" if data["generated"] else "carried by a package": True})
-            profile = json.dumps({"samples": data["samples"], "protocol": cell["protocol"], "generated": data["generated"]})
+            profile = json.dumps(
+                {"samples": data["samples"], "protocol": cell["protocol"], "generated": data["generated"]}
+            )
             about = Dataset(data["name"], data["digest"][:36], "tsbench", source, profile=profile)
             tags = [InputTag("mlflow.data.context", f"protocol {cell['protocol']}")]
             self.client.log_inputs(run_id, [DatasetInput(about, tags)])
@@ -320,7 +332,10 @@ def follow(store: Store, uri: str) -> None:
         except (TsbenchError, Timeout) as error:
             problem = str(error)
         if last:
-            print(f"{problem}; `tsbench sync` sends what it misses" if problem else f"{total} runs sent to MLflow", flush=True)
+            print(
+                f"{problem}; `tsbench sync` sends what it misses" if problem else f"{total} runs sent to MLflow",
+                flush=True,
+            )
             return
         over.wait(30 * POLL_SECONDS if problem else POLL_SECONDS)
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from tsbench.data import Samples
+from tsbench.data import Batch, Samples
 from tsbench.errors import TsbenchError, UsageError, unknown
 from tsbench.evaluate import score
 from tsbench.optim import Optimizer, make_optimizer
@@ -97,7 +98,7 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
     model.load_state_dict(state.best)
 
 
-def _epoch(forward: nn.Module, model: NeuralModel, samples: Samples, state: _State, run: Run) -> float:
+def _epoch(forward: Callable[[Batch], Tensor], model: NeuralModel, samples: Samples, state: _State, run: Run) -> float:
     """One pass over the training samples; returns the mean loss of its batches."""
     config: TrainConfig = model.config
     size = min(config.batch_size, len(samples))

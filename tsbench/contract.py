@@ -1,0 +1,262 @@
+"""The contract: what every model and data set must keep, ours or another package's. `tsbench check NAME` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsbench.artifacts import load_model, save_model
+from tsbench.cell import Cell, make_cell
+from tsbench.data import Batch, Samples, Splits
+from tsbench.dataset import Dataset
+from tsbench.errors import TsbenchError, UsageError, unknown
+from tsbench.model import Model, NeuralModel, Run
+from tsbench.optim import make_optimizer
+from tsbench.registry import all_datasets, find_datasets, find_model, model_names
+from tsbench.run import build_model, fit
+from tsbench.settings import as_dict, configure, parse_spec
+
+Check = Callable[[], None]
+
+
+class Broken(AssertionError):
+    """A clause of the contract that does not hold."""
+
+
+def require(condition: object, message: str) -> None:
+    """Raise Broken unless `condition` holds."""
+    if not condition:
+        raise Broken(message)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Check one model or data set; 1 if a clause is broken."""
+    checks = checks_of(args.name, args.data)
+    broken = 0
+    for name, check in checks:
+        try:
+            check()
+            print(f"  good    {name}")
+        except (Broken, TsbenchError) as error:
+            broken += 1
+            print(f"  BROKEN  {name}: {error}")
+        except Exception as error:  # whatever foreign code raises is a finding, not our crash
+            broken += 1
+            print(f"  BROKEN  {name}: {type(error).__name__}: {error}")
+    print(f"{args.name}: {'keeps the contract' if not broken else f'{broken} clauses broken'}")
+    return 1 if broken else 0
+
+
+def checks_of(name: str, data: Path) -> list[tuple[str, Check]]:
+    """The clauses for a model or data set, by name."""
+    plain, settings = parse_spec(name)
+    if plain in model_names():
+        return list(model_checks(plain, settings))
+    families = {known.rsplit("/", 1)[0] for known in all_datasets()}
+    if plain not in all_datasets() and not Path(plain).is_file():
+        raise unknown("model or data set", plain, [*model_names(), *all_datasets(), *families])
+    (dataset,) = find_datasets(name)
+    return list(dataset_checks(dataset, data))
+
+
+# ---------------------------------------------------------------- models
+
+
+def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Check]]:
+    """The clauses for a model, on a data set that is always there."""
+    kind = find_model(name)
+    dataset = _home(kind)
+    splits = dataset.load(Path(), next(iter(dataset.protocols)))
+    short = {"epochs": 2} if issubclass(kind, NeuralModel) else {}
+    cell = make_cell(dataset, dataset.name, None, name, {**short, **settings}, seed=7)
+    fitted = _fitted(cell, splits)
+    batch = splits.validation.batch(torch.arange(min(6, len(splits.validation))))
+
+    yield "search space valid, defaults inside", lambda: _search_space(kind)
+    yield "output shape and type", lambda: _output(fitted, batch)
+    yield "fit changes neither samples nor batches", lambda: _untouched(cell, splits)
+    yield "same seed, same predictions", lambda: _deterministic(cell, splits, fitted, batch)
+    yield "saved and loaded, same predictions", lambda: _saved(cell, fitted, batch)
+    yield "a sample's prediction does not depend on its batch", lambda: _batch_invariant(fitted, batch)
+    if issubclass(kind, NeuralModel):
+        yield "gradient to every parameter", lambda: _gradients(cell, splits)
+        yield "a training step on the meta device", lambda: meta_step(cell, splits.task)
+
+
+def _home(kind: type[Model]) -> Dataset:
+    """A data set that needs no file and that the model takes."""
+    for dataset in all_datasets().values():
+        if not dataset.sources and kind.refuses(dataset) is None:
+            return dataset
+    raise UsageError(f"{kind.__name__} takes no data set that is always there, so the contract cannot be run")
+
+
+def _fitted(cell: Cell, splits: Splits) -> Model:
+    return fit(cell, splits, Run(seed=cell.seed))
+
+
+def _search_space(kind: type[Model]) -> None:
+    defaults = as_dict(kind.Config())
+    for key, distribution in kind.search_space.items():
+        require(key in defaults, f"search_space names {key!r}, which is no setting")
+        for value in _edges(distribution):
+            configure(kind.Config, {key: value}, kind.__name__)
+
+
+def _edges(distribution: Any) -> list[Any]:
+    return list(distribution.choices) if hasattr(distribution, "choices") else [distribution.low, distribution.high]
+
+
+def _output(model: Model, batch: Batch) -> None:
+    prediction = model.predict(batch)
+    wanted = (len(batch), *model.task.output_shape)
+    require(tuple(prediction.shape) == wanted, f"predict gives {tuple(prediction.shape)}, the task needs {wanted}")
+    require(prediction.is_floating_point(), f"predict gives {prediction.dtype}, not a floating type")
+    require(prediction.isfinite().all(), "predict gives NaN or infinite values")
+
+
+def _untouched(cell: Cell, splits: Splits) -> None:
+    indices = torch.arange(min(4, len(splits.train)))
+    before = copy.deepcopy(splits.train.batch(indices))
+    model = _fitted(cell, splits)
+    given = splits.train.batch(indices)
+    model.predict(given)
+    for batch in (given, splits.train.batch(indices)):
+        require(torch.equal(batch.inputs, before.inputs), "the inputs were changed in place")
+        require(torch.equal(batch.target, before.target), "the targets were changed in place")
+
+
+def _deterministic(cell: Cell, splits: Splits, fitted: Model, batch: Batch) -> None:
+    again = _fitted(cell, splits)
+    require(
+        torch.equal(again.predict(batch), fitted.predict(batch)),
+        "a second fit with the same seed predicts otherwise",
+    )
+
+
+def _saved(cell: Cell, fitted: Model, batch: Batch) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder) / "model", cell, fitted)
+        loaded = load_model(Path(folder) / "model")
+    require(torch.equal(loaded.predict(batch), fitted.predict(batch)), "the loaded model predicts otherwise")
+
+
+def _batch_invariant(fitted: Model, batch: Batch) -> None:
+    whole = fitted.predict(batch)
+    valid = batch.valid
+    for i in range(len(batch)):
+        one = Batch(batch.inputs[i : i + 1], batch.target[i : i + 1], None if valid is None else valid[i : i + 1])
+        near = torch.allclose(fitted.predict(one)[0], whole[i], rtol=1e-4, atol=1e-5)
+        require(near, f"sample {i} alone is predicted otherwise than among others")
+
+
+def _gradients(cell: Cell, splits: Splits) -> None:
+    torch.manual_seed(cell.seed)
+    model = build_model(cell, splits.task)
+    assert isinstance(model, NeuralModel)
+    batch = splits.train.batch(torch.arange(min(8, len(splits.train))))
+    splits.task.loss(model(batch), batch).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            got = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
+            require(got, f"parameter {name} gets no gradient")
+
+
+def meta_step(cell: Cell, task: Any) -> None:
+    """Forward, backward and optimizer step on `meta`, where any tensor made on a fixed device raises."""
+    model = build_model(cell, task)
+    assert isinstance(model, NeuralModel)
+    model.to("meta")
+    batch = task.random_batch(4, "meta")
+    optimizer = make_optimizer("adam", model.parameters(), 1e-3, 0.0)
+    prediction = model(batch)
+    require(tuple(prediction.shape) == (4, *task.output_shape), f"shape {tuple(prediction.shape)} on meta")
+    task.loss(prediction, batch).backward()
+    optimizer.step()
+
+
+# ---------------------------------------------------------------- data sets
+
+
+def dataset_checks(dataset: Dataset, data: Path) -> Iterator[tuple[str, Check]]:
+    """The clauses for a data set, under each of its protocols."""
+    yield "name, protocols and options", lambda: _declared(dataset)
+    yield "digest stable", lambda: require(dataset.digest(data) == dataset.digest(data), "two digests differ")
+    for protocol in dataset.protocols:
+        splits = dataset.load(data, protocol)
+        yield f"{protocol}: batches have the task's shapes", lambda s=splits: _shapes(s)  # type: ignore[misc]
+        yield f"{protocol}: order and repetition of indices kept", lambda s=splits: _gather(s)  # type: ignore[misc]
+        yield f"{protocol}: splits disjoint", lambda s=splits: _disjoint(s)  # type: ignore[misc]
+        yield f"{protocol}: loads alike twice", lambda s=splits, p=protocol: _same(s, dataset.load(data, p))  # type: ignore[misc]
+
+
+def _declared(dataset: Dataset) -> None:
+    require("/" in dataset.name, f"name {dataset.name!r} has no family; write family/set")
+    require(dataset.protocols, "it has no protocol")
+    for option in dataset.options:
+        require(hasattr(dataset, option), f"option {option!r} is no attribute")
+
+
+def _splits_of(splits: Splits) -> list[tuple[str, Samples]]:
+    return [(name, getattr(splits, name)) for name in ("train", "validation", "test")]
+
+
+def _shapes(splits: Splits) -> None:
+    wanted = splits.task.random_batch(3)
+    for name, samples in _splits_of(splits):
+        require(len(samples) > 0, f"{name} is empty")
+        batch = samples.batch(torch.arange(min(3, len(samples))))
+        for part in ("inputs", "target"):
+            got, model = getattr(batch, part), getattr(wanted, part)
+            require(
+                got.shape[1:] == model.shape[1:],
+                f"{name} {part} {tuple(got.shape)}, the task says {tuple(model.shape)}",
+            )
+            require(got.dtype == model.dtype, f"{name} {part} is {got.dtype}, the task says {model.dtype}")
+            require(
+                not got.is_floating_point() or got.isfinite().all(),
+                f"{name} {part} has NaN or infinite values",
+            )
+        elements = sum(math.prod(getattr(batch, part).shape[1:]) for part in ("inputs", "target"))
+        require(
+            samples.elements >= elements,
+            f"{name}.elements is {samples.elements}, a sample has {elements} values",
+        )
+
+
+def _gather(splits: Splits) -> None:
+    for name, samples in _splits_of(splits):
+        last = len(samples) - 1
+        batch = samples.batch(torch.tensor([last, 0, last]))
+        for i, index in enumerate((last, 0, last)):
+            one = samples.batch(torch.tensor([index]))
+            require(
+                torch.equal(batch.inputs[i], one.inputs[0]),
+                f"{name}: batch([..]) does not follow its indices",
+            )
+            require(torch.equal(batch.target[i], one.target[0]), f"{name}: targets do not follow their indices")
+
+
+def _disjoint(splits: Splits) -> None:
+    """No sample (inputs and target) of one split is in another; samples that differ in one value are different."""
+    seen: dict[int, str] = {}
+    for name, samples in _splits_of(splits):
+        step = max(1, len(samples) // 500)
+        for i in range(0, len(samples), step):
+            batch = samples.batch(torch.tensor([i]))
+            mark = hash((batch.inputs.contiguous().numpy().tobytes(), batch.target.contiguous().numpy().tobytes()))
+            require(seen.setdefault(mark, name) == name, f"a sample of {name} is in {seen[mark]} too")
+
+
+def _same(first: Splits, second: Splits) -> None:
+    for (name, a), (_, b) in zip(_splits_of(first), _splits_of(second), strict=True):
+        require(len(a) == len(b), f"{name} has {len(a)}, then {len(b)} samples")
+        indices = torch.arange(0, len(a), max(1, len(a) // 50))
+        require(torch.equal(a.batch(indices).inputs, b.batch(indices).inputs), f"{name} differs when loaded again")
