@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -281,9 +282,10 @@ def _read_text(path: Path) -> str:
         raise MissingData(f"{path} is not there.")
     try:
         with open_content(path) as file:
-            return str(file.read().decode("utf-8", errors="replace"))
+            text = str(file.read().decode("utf-8", errors="replace"))
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(path, f"cannot be read ({error})", "The copy is cut or damaged: fetch it again.") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _line(text: str, row: int) -> int:
@@ -298,7 +300,9 @@ def _line(text: str, row: int) -> int:
 
 
 def _dates(path: Path, text: str, column: pd.Series) -> pd.DatetimeIndex:
-    dates = pd.DatetimeIndex(pd.to_datetime(column, errors="coerce"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mixed formats: what cannot be read is reported below
+        dates = pd.DatetimeIndex(pd.to_datetime(column, errors="coerce"))
     bad = np.flatnonzero(dates.isna())
     if len(bad):
         cell = column.iloc[bad[0]]

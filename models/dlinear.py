@@ -44,10 +44,8 @@ class DLinear(Linear):
 
     def __init__(self, task: Forecasting, config: DLinearConfig) -> None:
         super(Linear, self).__init__(task, config)
-        if config.moving_average % 2 == 0 or not 1 < config.moving_average < 2 * task.look_back:
-            raise UsageError(
-                f"dlinear: moving_average={config.moving_average} must be odd and at most twice the look-back"
-            )
+        if config.moving_average < 3 or config.moving_average % 2 == 0:
+            raise UsageError(f"dlinear: moving_average={config.moving_average} must be odd and at least 3")
         channels = task.channels if config.individual else None
         self.seasonal = TimeLinear(task.look_back, task.horizon, channels)
         self.trend = TimeLinear(task.look_back, task.horizon, channels)
@@ -60,6 +58,8 @@ class DLinear(Linear):
 
     def forward(self, batch: Batch) -> Tensor:
         """Forecast `(batch, horizon, channel)`."""
+        if self.config.moving_average >= 2 * self.task.look_back:  # Fold's sums need an inside
+            return self.explicit(batch)
         x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
         seasonal, trend = self.seasonal, self.trend
         weight = Fold.apply(seasonal.weight, trend.weight, self.config.moving_average)

@@ -10,7 +10,7 @@ from tsbench.tasks.forecasting import Forecasting
 
 
 @pytest.mark.parametrize("individual", [False, True])
-@pytest.mark.parametrize(("look_back", "size"), [(336, 25), (104, 25), (20, 25), (5, 9), (30, 3)])
+@pytest.mark.parametrize(("look_back", "size"), [(336, 25), (104, 25), (20, 25), (5, 9), (5, 25), (30, 3)])
 def test_folded_equals_the_papers_form(look_back: int, size: int, individual: bool) -> None:
     task = Forecasting(look_back, 12, 3)
     model = DLinear(task, DLinearConfig(moving_average=size, individual=individual)).double()

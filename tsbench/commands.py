@@ -93,6 +93,8 @@ class Progress:
         told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         if event in ("failed", "pruned"):
             told = f"{event.upper()}: {result.get('reason', '')}"
+        if event == "elsewhere":
+            told += "  (by another runner)"
         seconds = sum(result.get("seconds", {}).values())
         width = len(str(len(self.cells)))
         done = sum(self.counts.values())

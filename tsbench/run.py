@@ -141,7 +141,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
             "digest": parts["content"],
             "generated": dataset.generated,
             "sources": [asdict(source) for source in dataset.sources],
-            "samples": {s: len(getattr(splits, s)) for s in ("train", "validation", "test")},
+            "samples": {s: len(getattr(splits, s)) for s in ("train", *scores)},
         },
         "task": splits.task.record(),
         "code": parts["code"],

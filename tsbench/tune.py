@@ -33,7 +33,7 @@ from tsbench.store import Store, write_json
 if TYPE_CHECKING:
     import optuna
 
-LOCK, KEY = "lock", "key"  # user attributes of a trial
+LOCK, KEY, REASON = "lock", "key", "reason"  # user attributes of a trial
 
 
 class Search:
@@ -183,6 +183,7 @@ def _try(search: Search, study: optuna.Study, trial: optuna.Trial, options: Opti
     result = search.store.failure(key) if outcome == "failed" else search.store.read(key)
     assert result is not None
     if result["status"] == "failed":
+        trial.set_user_attr(REASON, result["reason"])
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         told = f"FAILED: {result['reason']}"
     elif result["status"] == "pruned":
@@ -214,10 +215,11 @@ def _revive(search: Search, study: optuna.Study) -> None:
 
 
 def _ended(study: optuna.Study) -> list[Any]:
-    """Trials that count: completed or pruned. Failed ones are made up for."""
+    """Trials that use up the budget: completed, pruned, or failed by their settings. A killed one is made up for."""
     from optuna.trial import TrialState
 
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+    return [t for t in ended if t.state != TrialState.FAIL or REASON in t.user_attrs]
 
 
 def _running(study: optuna.Study) -> list[Any]:
@@ -240,7 +242,7 @@ def _single(spec: str) -> Dataset:
 def _record(search: Search, study: optuna.Study, finished: bool) -> None:
     """Write what the study found so far, for MLflow and the report."""
     ended = _ended(study)
-    complete = [t for t in ended if t.value is not None and t.state.name == "COMPLETE"]
+    complete = [t for t in ended if t.state.name == "COMPLETE"]
     if not complete:
         return
     write_json(
@@ -252,7 +254,7 @@ def _record(search: Search, study: optuna.Study, finished: bool) -> None:
             "protocol": search.protocol,
             "space": {k: repr(v) for k, v in search.space.items()},
             "trials": len(ended),
-            "pruned": len(ended) - len(complete),
+            "pruned": sum(t.state.name == "PRUNED" for t in ended),
             "best_value": study.best_value,
             "best": study.best_params,
             "finished": finished,

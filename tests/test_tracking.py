@@ -1,0 +1,200 @@
+"""MLflow, the real one: what a run holds, what happens when the store is down, slow or interrupted."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import Command, command_line
+from tsbench.artifacts import load_model
+from tsbench.errors import TsbenchError
+from tsbench.registry import find_datasets
+from tsbench.store import Store
+from tsbench.tracking import Tracker, create_database, sync, unsent
+
+pytestmark = pytest.mark.slow
+RUN = ("run", "--dataset", "sktime/airline/12", "--no-report")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store, made once: creating its tables takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    create_database(path)
+    return path
+
+
+@pytest.fixture
+def results(tsbench: Command, tmp_path: Path, empty_database: Path) -> Store:
+    """Two finished cells and a failed one, not sent anywhere yet."""
+    tsbench(*RUN, "--model", "dlinear", "--model", "repeat", "--model", "nlinear:lr=1e30")
+    store = Store(tmp_path / "results")
+    shutil.copy(empty_database, store.root / "mlflow.db")
+    return store
+
+
+def uri(store: Store) -> str:
+    return f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+def runs(address: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(address)
+    found = client.search_experiments()
+    return client.search_runs([e.experiment_id for e in found], max_results=1000)
+
+
+def test_a_run_holds_everything(results: Store, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    assert sync(results, uri(results)) == 3
+    by_model = {r.data.params["model"]: r for r in runs(uri(results))}
+    run = by_model["dlinear"]
+    (result,) = (r for r in results.results() if r["cell"]["model"] == "dlinear")
+    assert run.info.status == "FINISHED"
+    assert by_model["nlinear"].info.status == "FAILED"
+    assert "lower lr" in by_model["nlinear"].data.tags["mlflow.note.content"]
+    assert run.data.params["seed"] == "2021"
+    assert run.data.params["protocol"] == "full"
+    assert run.data.params["set.lr"] == "0.01"
+    assert run.data.metrics["test/mse"] == pytest.approx(result["scores"]["test"]["mse"])
+    assert run.data.metrics["parameters"] == result["parameters"]
+    assert run.data.metrics["peak_memory_mb"] == result["peak_memory_mb"]
+    assert run.data.metrics["seconds/fit"] == result["seconds"]["fit"]
+    assert run.data.tags["environment.torch"] == torch.__version__
+    assert run.data.tags["environment.processor"]
+    (data,) = run.inputs.dataset_inputs
+    assert data.dataset.digest == result["data"]["digest"][:36]
+    assert "protocol full" in str(data.tags)
+    client = MlflowClient(uri(results))
+    history = client.get_metric_history(run.info.run_id, "epoch/validation_mse")
+    assert [m.value for m in sorted(history, key=lambda m: m.step)] == [c["validation_mse"] for c in result["curves"]]
+
+    artifacts = Path(
+        client.download_artifacts(
+            run.info.run_id, "", str(tmp_path / "down" if not (tmp_path / "down").mkdir() else "")
+        )
+    )
+    assert "<polyline" in (artifacts / "examples.svg").read_text()
+    model = load_model(artifacts / "model")
+    splits = find_datasets("sktime/airline/12")[0].load(tmp_path, "full")
+    batch = splits.test.batch(torch.tensor([0]))
+    kept = torch.tensor(result["examples"]["prediction"][0])
+    torch.testing.assert_close(model.predict(batch)[0], kept, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_cannot_execute_code(results: Store, tmp_path: Path) -> None:
+    import pickle
+
+    folder = next(p for p in results.path("artifacts", "").iterdir() if p.is_dir())
+    torch.save({"x": Boom(str(tmp_path / "executed"))}, folder / "weights.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        load_model(folder)
+    assert not (tmp_path / "executed").exists()
+
+
+class Boom:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path(self.path),)
+
+
+def test_nothing_is_sent_twice_and_an_interrupted_run_is_replaced(
+    results: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracker, "_attach", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(TsbenchError, match="disk full"):
+            sync(results, uri(results))
+    assert {r.info.status for r in runs(uri(results))} == {"RUNNING"}
+    assert sync(results, uri(results)) == 3
+    assert sync(results, uri(results)) == 0
+    assert sorted(r.info.status for r in runs(uri(results))) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def test_a_store_that_is_down_loses_and_delays_nothing(tsbench: Command, tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    run = tsbench(*RUN, "--model", "dlinear", "--tracking", nowhere)
+    assert run.returncode == 0, run.stderr
+    assert "1 finished" in run.stdout
+    assert "tsbench sync" in run.stdout
+    assert len(list(unsent(Store(tmp_path / "results"), nowhere))) == 1
+    late = tsbench("sync", "--tracking", nowhere)
+    assert late.returncode == 2
+    assert nowhere in late.stderr
+
+
+@pytest.fixture
+def server(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    """A real MLflow server on loopback, started by `tsbench ui`."""
+    port = free_port()
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    process = subprocess.Popen(
+        command_line("ui", "--results", folder, "--port", port),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        import requests
+
+        for _ in range(180):
+            try:
+                if requests.get(f"{address}/health", timeout=2).ok:
+                    break
+            except requests.RequestException:
+                time.sleep(0.5)
+        else:
+            pytest.fail("the server did not start")
+        yield address
+    finally:
+        import os
+        import signal
+
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_was_missed_is_sent_to_a_server_later(results: Store, tsbench: Command, server: str) -> None:
+    sent = tsbench("sync", "--tracking", server)
+    assert "3 runs sent" in sent.stdout, sent.stderr
+    assert sorted(r.info.status for r in runs(server)) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_database_made_by_many_at_once_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    code = f"from pathlib import Path; from tsbench.tracking import create_database as c; c(Path({str(path)!r}))"
+    makers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [maker.wait(timeout=300) for maker in makers] == [0, 0, 0]
+    assert runs(f"sqlite:///{path}") == []
+
+
+def test_training_code_never_imports_mlflow() -> None:
+    code = (
+        "import sys; from pathlib import Path; from tsbench.run import *; from tsbench.plan import *\n"
+        "plan = make_plan(Suite('', ('sktime/airline/12',), ('dlinear',)), [1], {}, Path())\n"
+        "((key, cell),) = plan.cells.items()\n"
+        "import tempfile; store = Store(tempfile.mkdtemp())\n"
+        "assert run_cell(cell, key, store, Options(Path())) == 'finished'\n"
+        "print('mlflow' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
