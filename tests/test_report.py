@@ -1,0 +1,143 @@
+"""Reports: numbers against hand-made results, formats, significance, and that the page is self-contained."""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from tests.conftest import Command
+from tsbench.report import as_csv, as_html, as_latex, terminal
+from tsbench.stats import compare, holm
+from tsbench.summary import boards
+
+
+def result(model: str, seed: int, mse: float, **more: Any) -> dict[str, Any]:
+    name = "ltsf/etth1/96"
+    cell = {"dataset": name, "protocol": "paper", "model": model, "settings": {}, "seed": seed, "test": True}
+    values = {"mse": mse, "mae": mse / 2}
+    return {
+        "key": f"{model}{seed}", "status": "finished", "cell": cell, "variant": model, "finished": f"2026-01-0{seed}",
+        "data": {"label": name, "name": name, "family": "ltsf", "digest": "d", "generated": False,
+                 "sources": [], "samples": {"test": 100}},
+        "task": {"kind": "Forecasting", "look_back": 336, "horizon": 96, "channels": 7, "season": 24},
+        "code": "c",
+        "scores": {"validation": values, "test": values},
+        "units": {"test": {"mse": [mse + i * 0.01 for i in range(8)]}},
+        "curves": [{"train_loss": 1.0, "validation_mse": mse}], "parameters": 5, "peak_memory_mb": 100.0,
+        "seconds": {"fit": 1.0}, "cpu_seconds": {"fit": 1.0}, "environment": {"torch": "2", "tsbench": "0", "python": "3",
+        "processor": "p", "git": None}, **more,
+    }  # fmt: skip
+
+
+RESULTS = [result("dlinear", s, m) for s, m in ((1, 0.37), (2, 0.39), (3, 0.38))] + [result("repeat", 1, 1.29)]
+
+
+def test_mean_spread_rank_and_published_difference() -> None:
+    (board,) = boards(RESULTS)
+    best, last = board.rows
+    assert (best.variant, best.rank, last.variant, last.rank) == ("dlinear", 1, "repeat", 2)
+    assert best.scores["mse"].mean == pytest.approx(0.38)
+    assert best.scores["mse"].std == pytest.approx(statistics.stdev([0.37, 0.39, 0.38]))
+    assert last.scores["mse"].std is None
+    assert last.difference("mse") == pytest.approx(1.29 - 1.295)  # Table 2: Repeat on ETTh1-96
+    assert {p.model for p in board.absent} == {"linear", "nlinear", "fedformer", "autoformer", "informer"}
+
+
+def test_rows_never_mix_code_or_data() -> None:
+    newer = result("dlinear", 4, 0.5, code="changed")
+    (board,) = boards([*RESULTS, newer])
+    assert next(r for r in board.rows if r.variant == "dlinear").seeds == [4]
+
+
+def test_published_scores_stand_beside_published_settings_only() -> None:
+    (board,) = boards([*RESULTS, result("repeat", 1, 1.0, variant="repeat:x=1")])
+    assert not next(r for r in board.rows if r.variant == "repeat:x=1").published
+
+
+def test_a_single_seed_is_said() -> None:
+    (board,) = boards([result("dlinear", 1, 0.4)])
+    assert any("one seed only" in w and "dlinear" in w for w in board.warnings)
+
+
+def test_terminal_csv_and_latex_agree() -> None:
+    shown = boards(RESULTS)
+    text = terminal(shown, [])
+    assert "0.3800 ± 0.0100" in text
+    assert "protocol paper" in text
+    rows = list(csv.DictReader(as_csv(shown).splitlines()))
+    row = next(r for r in rows if (r["variant"], r["metric"]) == ("dlinear", "mse"))
+    assert (float(row["mean"]), row["seeds"], row["rank"]) == (pytest.approx(0.38), "1 2 3", "1")
+    assert row["source"].startswith("Zeng et al.")
+    assert r"$\mathbf{0.3800 \pm 0.0100}$" in as_latex(shown)
+
+
+class Page(HTMLParser):
+    """Collects what a page would load, and whether its tags match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
+        if tag not in ("meta", "line", "path", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("line", "path", "polyline"):
+            assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_loads_nothing() -> None:
+    harmful = result("dlinear", 5, 0.4, variant="<script>alert(1)</script>")
+    html = as_html(boards([*RESULTS, harmful]), [{**harmful, "reason": "<b>bad</b>"}])
+    page = Page()
+    page.feed(html)
+    assert page.loads == []
+    assert page.open == []
+    assert "<script>alert" not in html
+    assert "<b>bad" not in html
+    assert "Holm" in html
+
+
+def test_report_command_writes_every_format(tsbench: Command, tmp_path: Path) -> None:
+    run = (
+        "run",
+        "--dataset",
+        "sktime/airline/12",
+        "--model",
+        "dlinear",
+        "--model",
+        "repeat",
+        "--seeds",
+        "2",
+        "--no-report",
+    )
+    assert tsbench(*run).returncode == 0
+    done = tsbench("report", "--csv", "o/a.csv", "--latex", "o/a.tex", "--html", "o/a.html")
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / "o" / "a.html").read_text()
+    assert html.count("<svg") >= 4, "curves and predictions"
+    assert len(re.findall(r"<tr", html)) >= 3
+    assert (tmp_path / "o" / "a.tex").read_text().count(r"\toprule") == 1
+
+
+def test_holm_against_its_definition_and_wilcoxon_against_scipy() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=30), random.normal(size=30) + 0.8
+    (only,) = compare({"a": a.tolist(), "b": b.tolist()})
+    assert only.p == pytest.approx(wilcoxon(a, b, zero_method="pratt").pvalue)
+    assert only.words.startswith("significant")
+    same, few = compare({"a": a.tolist(), "b": a.tolist()})[0], compare({"a": [1.0, 2.0], "b": [2.0, 3.0]})[0]
+    assert "no significant difference" in same.words
+    assert "too few units" in few.words
