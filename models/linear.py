@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,11 +87,7 @@ class Linear(NeuralModel):
         "ltsf/weather/*@*": {"lr": 1e-4, "batch_size": 16},
         "ltsf/ili/*@*": {"lr": 0.01, "batch_size": 32},
     }
-    search_space = {
-        "lr": FloatDistribution(1e-5, 0.1, log=True),
-        "batch_size": CategoricalDistribution((8, 16, 32, 64)),
-        "individual": CategoricalDistribution((False, True)),
-    }
+    search_space = {**NeuralModel.search_space, "individual": CategoricalDistribution((False, True))}
 
     def __init__(self, task: Forecasting, config: LinearConfig) -> None:
         super().__init__(task, config)

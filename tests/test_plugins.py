@@ -37,11 +37,84 @@ class Saw(Dataset):
     def digest(self, root):
         return "saw-1"
     def load(self, root, protocol):
-        values = (np.arange(300.0) % 5)[:, None]
+        values = (np.arange(300.0) % 5 + np.arange(300.0) / 100)[:, None]
         return forecasting_splits(values, fractions(300), Forecasting(10, 3, 1, 5))
 
 def datasets():
     yield Saw()
+'''
+TASK = '''
+"""Sign: a task kind of its own, higher is better, with its data set and a neural model for it."""
+import hashlib
+from dataclasses import dataclass
+import torch
+from torch import nn
+from tsbench.data import Batch, Splits
+from tsbench.dataset import Dataset
+from tsbench.model import NeuralModel
+from tsbench.svg import Line, line_chart
+from tsbench.tasks.task import Metric, Scores, Task
+from tsbench.train import TrainConfig
+
+class Hits:
+    def __init__(self):
+        self.hits = []
+    def update(self, prediction, batch):
+        self.hits += ((prediction > 0) == (batch.target > 0.5)).float().tolist()
+    def scores(self):
+        return Scores({"accuracy": sum(self.hits) / len(self.hits)}, {"accuracy": self.hits})
+
+@dataclass(frozen=True)
+class Sign(Task):
+    """Is the sum of the series positive?"""
+    length: int
+    primary, unit = "accuracy", "series"
+    metrics = {"accuracy": Metric(True, "share of right answers")}
+    output_shape = ()
+    def loss(self, prediction, batch):
+        return nn.functional.binary_cross_entropy_with_logits(prediction, batch.target)
+    def meter(self):
+        return Hits()
+    def random_batch(self, size, device="cpu"):
+        return Batch(torch.randn(size, self.length, 1, device=device), torch.rand(size, device=device).round())
+    def examples(self, prediction, batch):
+        return {"series": batch.inputs[0, :, 0].tolist(), "logit": prediction[0].item()}
+    @classmethod
+    def figure(cls, examples):
+        return line_chart(f"logit {examples['logit']:.2f}", [Line("", examples["series"], "#000")])
+
+class Table:
+    def __init__(self, x, y):
+        self.x, self.y, self.elements = x, y, x[0].numel() + 1
+    def __len__(self):
+        return len(self.x)
+    def batch(self, indices):
+        return Batch(self.x[indices], self.y[indices])
+    def to(self, device):
+        return Table(self.x.to(device), self.y.to(device))
+
+class Signs(Dataset):
+    """Noise."""
+    name, kind, generated, protocols = "outside/signs", Sign, True, {"full": "all"}
+    def digest(self, root):
+        return "signs-1"
+    def load(self, root, protocol):
+        x = torch.randn(600, 8, 1, generator=torch.Generator().manual_seed(0))
+        y = (x.sum((1, 2)) > 0).float()
+        parts = [Table(x[a:b], y[a:b]) for a, b in ((0, 400), (400, 500), (500, 600))]
+        return Splits(Sign(8), *parts)
+
+def datasets():
+    yield Signs()
+
+class Sum(NeuralModel):
+    """One linear unit."""
+    Config, tasks = TrainConfig, (Sign,)
+    def __init__(self, task, config):
+        super().__init__(task, config)
+        self.unit = nn.Linear(task.length, 1)
+    def forward(self, batch):
+        return self.unit(batch.inputs[..., 0])[:, 0]
 '''
 PROJECT = """
 [build-system]
@@ -52,8 +125,10 @@ name = "outside"
 version = "1"
 [project.entry-points."tsbench.models"]
 middle = "outside.middle"
+sum = "outside.sign:Sum"
 [project.entry-points."tsbench.datasets"]
 saw = "outside.saw"
+sign = "outside.sign"
 """
 
 
@@ -61,7 +136,7 @@ saw = "outside.saw"
 def test_an_outside_package_adds_a_model_and_a_data_set(tmp_path: Path) -> None:
     source = tmp_path / "outside-project"
     (source / "outside").mkdir(parents=True)
-    for name, text in (("__init__", ""), ("middle", MODEL), ("saw", DATA)):
+    for name, text in (("__init__", ""), ("middle", MODEL), ("saw", DATA), ("sign", TASK)):
         (source / "outside" / f"{name}.py").write_text(text)
     (source / "pyproject.toml").write_text(PROJECT)
     site = tmp_path / "site"
@@ -83,6 +158,19 @@ def test_an_outside_package_adds_a_model_and_a_data_set(tmp_path: Path) -> None:
     assert "keeps the contract" in tsbench("check", "middle")
     assert "keeps the contract" in tsbench("check", "outside/saw/3")
     assert "middle" in tsbench("list", "models")
+
+    # A task kind that the harness has never heard of, whose metric is better when higher.
+    told = tsbench(
+        "run", "--dataset", "outside/signs", "--model", "sum:lr=0.05", "--model", "middle", "--tracking", "none"
+    )
+    assert "it does forecasting, the data set is sign" in told
+    assert "outside/signs sum" in told
+    assert float(told.split("accuracy ")[1].split()[0]) > 0.9
+    assert "keeps the contract" in tsbench("check", "sum")
+    assert "keeps the contract" in tsbench("check", "outside/signs")
+    assert "accuracy" in tsbench("report", "--html", "page.html")
+    assert "<polyline" in (tmp_path / "page.html").read_text()
+    tsbench("tune", "--dataset", "outside/signs", "--model", "sum:epochs=2", "--trials", "1", "--tracking", "none")
 
 
 def test_every_package_folder_is_declared() -> None:

@@ -32,8 +32,8 @@ def result(model: str, seed: int, mse: float, **more: Any) -> dict[str, Any]:
         "scores": {"validation": values, "test": values},
         "units": {"test": {"mse": [mse + i * 0.01 for i in range(8)]}},
         "curves": [{"train_loss": 1.0, "validation_mse": mse}], "parameters": 5, "peak_memory_mb": 100.0,
-        "seconds": {"fit": 1.0}, "cpu_seconds": {"fit": 1.0}, "environment": {"torch": "2", "tsbench": "0", "python": "3",
-        "processor": "p", "git": None}, **more,
+        "seconds": {"fit": 1.0}, "cpu_seconds": {"fit": 1.0}, "environment": {"torch": "2", "tsbench": "0",
+        "python": "3", "processor": "p", "git": None}, **more,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from tsbench.data import Batch, Samples
@@ -17,8 +18,6 @@ from tsbench.train import TrainConfig
 from tsbench.train import train as train_loop
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
     from tsbench.dataset import Dataset
 
 State = dict[str, Tensor]
@@ -120,6 +119,10 @@ class NeuralModel(Model, nn.Module):
     """A model trained by gradient descent: write `__init__` and `forward(batch)`, get the rest."""
 
     Config: ClassVar[type] = TrainConfig
+    search_space: ClassVar[Mapping[str, BaseDistribution]] = {
+        "lr": FloatDistribution(1e-5, 0.1, log=True),
+        "batch_size": CategoricalDistribution((8, 16, 32, 64)),
+    }
 
     def forward(self, batch: Batch) -> Tensor:
         """The prediction for a batch, differentiable."""

@@ -1,0 +1,62 @@
+"""Kill -9 a 40-cell suite with two jobs at random moments, then let it finish; count finished, lost and duplicated.
+
+python benchmarks/kill.py --times 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tsbench.store import Store
+
+SUITE = """
+datasets = ["sktime/airline/12", "sktime/uschange/4", "generated/seasonal/24", "generated/seasonal/48"]
+models = ["linear:epochs=150,patience=0", "dlinear:epochs=150,patience=0"]
+seeds = 5
+"""
+
+
+def main() -> None:
+    """Kill, restart, count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--longest", type=float, default=9.0, help="most seconds before a kill")
+    args = parser.parse_args()
+    random.seed(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "suite.toml").write_text(SUITE)
+        command = [sys.executable, "-m", "tsbench.cli", "run", "--suite", "suite.toml", "--jobs", "2", "--no-report"]
+        command += ["--tracking", "none"]
+        seen: dict[str, str] = {}
+        lost = again = kills = 0
+        for _ in range(args.times):
+            process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True)
+            time.sleep(random.uniform(3.0, args.longest))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+            process.wait()
+            now = {r["key"]: r["finished"] for r in Store(folder / "results").results()}
+            lost += len(seen.keys() - now.keys())
+            again += sum(now[key] != when for key, when in seen.items() if key in now)
+            seen = now
+            print(f"killed {kills} times, {len(now)} finished", flush=True)
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL)
+        now = {r["key"]: r["finished"] for r in Store(folder / "results").results()}
+        lost += len(seen.keys() - now.keys())
+        again += sum(now[key] != when for key, when in seen.items() if key in now)
+        failures = len(list(Store(folder / "results").failures()))
+        print(f"exit {done.returncode}: {len(now)} finished, {lost} lost, {again} run twice, {failures} failed")
+
+
+if __name__ == "__main__":
+    main()
