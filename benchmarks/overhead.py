@@ -6,6 +6,7 @@ python benchmarks/overhead.py --cells 40
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -25,11 +26,12 @@ def main() -> None:
     for tracking in ("none", ""):
         few, many = (measure(cells, tracking) for cells in (args.cells, 2 * args.cells))
         cost = (many["harness"] - few["harness"]) / args.cells
+        size = {k: many[k] / 1024 / 2 / args.cells for k in ("results", "mlflow")}
         print(
             f"tracking {tracking or 'SQLite'}: {cost:.4f} CPU s a cell beside training; start-up and end "
             f"{few['harness'] - cost * args.cells:.1f} CPU s once; training waited "
             f"{(many['gaps'] - few['gaps']) / args.cells * 1000:.0f} ms wall a cell between cells; "
-            f"results {many['results'] / 1024 / 2 / args.cells:.0f} kB a cell, MLflow {many['mlflow'] / 1024 / 2 / args.cells:.0f} kB"
+            f"results {size['results']:.0f} kB a cell, MLflow {size['mlflow']:.0f} kB"
         )
     for label, code in (("tsbench --help", "-m tsbench.cli --help"), ("import torch", "-c import_torch")):
         seconds = [cpu([sys.executable, *(c.replace("_", " ") for c in code.split())]) for _ in range(5)]
@@ -53,7 +55,7 @@ def measure(cells: int, tracking: str) -> dict[str, float]:
         ordered = sorted(results, key=lambda r: r["started"])
         gaps = [
             (datetime.fromisoformat(b["started"]) - datetime.fromisoformat(a["finished"])).total_seconds()
-            for a, b in zip(ordered, ordered[1:], strict=False)
+            for a, b in itertools.pairwise(ordered)
         ]
         size = {k: sum(f.stat().st_size for f in (folder / "results" / k).rglob("*") if f.is_file()) for k in
                 ("cells", "artifacts", "mlflow-artifacts")}  # fmt: skip

@@ -19,9 +19,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 CASES = {
-    "ltsf/etth1/96": "--data_path ETTh1.csv --data ETTh1 --enc_in 7 --seq_len 336 --batch_size 32 --learning_rate 0.005",
+    "ltsf/etth1/96": (
+        "--data_path ETTh1.csv --data ETTh1 --enc_in 7 --seq_len 336 --batch_size 32 --learning_rate 0.005"
+    ),
     "ltsf/exchange/96": (
         "--data_path exchange_rate.csv --data custom --enc_in 8 --seq_len 336 --batch_size 8 --learning_rate 0.0005"
     ),
@@ -84,18 +87,16 @@ def main() -> None:
         theirs, mine = zip(*pairs, strict=True)
         speedup = [t["span"] / m["span"] for t, m in pairs]
         memory = [m["memory"] / t["memory"] for t, m in pairs]
-        print(
-            f"{case} {args.model}: official {statistics.median(t['span'] for t in theirs):.2f} CPU s, "
-            f"ours {statistics.median(m['span'] for m in mine):.3f} (with harness {statistics.median(m['whole'] for m in mine):.3f}), "
-            f"ratio {statistics.median(speedup):.1f} [{min(speedup):.1f}, {max(speedup):.1f}]; memory "
-            f"{statistics.median(t['memory'] for t in theirs):.0f} and {statistics.median(m['memory'] for m in mine):.0f} MB, "
-            f"ratio {statistics.median(memory):.2f}; official {theirs[0]['scores']}, ours {mine[0]['scores']}, "
-            f"epochs {theirs[0]['epochs']} and {mine[0]['epochs']}; load {os.getloadavg()[0]:.1f}",
-            flush=True,
-        )
+        print(f"{case} {args.model}, {args.pairs} pairs, load {os.getloadavg()[0]:.1f}")
+        for name, runs in (("official", theirs), ("ours", mine)):
+            span, memory_mb = (statistics.median(run[k] for run in runs) for k in ("span", "memory"))
+            print(f"  {name}: {span:.3f} CPU s, {memory_mb:.0f} MB, {runs[0]['epochs']} epochs, {runs[0]['scores']}")
+        print(f"  ours with the harness's own work: {statistics.median(m['whole'] for m in mine):.3f} CPU s")
+        print(f"  times faster: {statistics.median(speedup):.1f} [{min(speedup):.1f}, {max(speedup):.1f}]", end="; ")
+        print(f"memory ratio: {statistics.median(memory):.2f}", flush=True)
 
 
-def official(args: argparse.Namespace, case: str, flags: str, environment: dict[str, str]) -> dict[str, object]:
+def official(args: argparse.Namespace, case: str, flags: str, environment: dict[str, str]) -> dict[str, Any]:
     """One run of the official code."""
     horizon = case.rsplit("/", 1)[1]
     fixed = f"--is_training 1 --root_path ./dataset/ --model_id {os.getpid()} --model {args.model} --features M"
@@ -113,12 +114,12 @@ def official(args: argparse.Namespace, case: str, flags: str, environment: dict[
     return {"span": float(span[1]), "memory": float(span[2]), "scores": scores, "epochs": epochs}
 
 
-def ours(args: argparse.Namespace, case: str, environment: dict[str, str]) -> dict[str, object]:
+def ours(args: argparse.Namespace, case: str, environment: dict[str, str]) -> dict[str, Any]:
     """One run of ours, in a new process and an empty store."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-c", OURS, case, args.model.lower(), args.data, store]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

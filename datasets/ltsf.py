@@ -321,7 +321,10 @@ def _dates(path: Path, text: str, column: pd.Series) -> pd.DatetimeIndex:
 
 
 def _numbers(path: Path, text: str, table: pd.DataFrame) -> np.ndarray:
-    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    if all(kind.kind in "iuf" for kind in table.dtypes):
+        numbers = table.to_numpy(dtype=np.float64)
+    else:  # a cell that is no number made its column text
+        numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     bad = np.argwhere(~np.isfinite(numbers))
     if len(bad):
         row, column = bad[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor, nn
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
-from tsbench.models.linear import Linear, LinearConfig, TimeLinear, affine, draw
-from tsbench.tasks.forecasting import Forecasting
+from tsbench.models.linear import Linear, LinearConfig, TimeLinear, add_gradient, draw
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class DLinear(Linear):
     }
     search_space = {**Linear.search_space, "moving_average": IntDistribution(5, 49, step=2)}
 
-    def __init__(self, task: Forecasting, config: DLinearConfig) -> None:
-        super(Linear, self).__init__(task, config)
+    def build(self, channels: int | None) -> None:
+        """Make the parameters; `channels` is None for shared maps."""
+        task, config = self.task, self.config
         if config.moving_average < 3 or config.moving_average % 2 == 0:
             raise UsageError(f"dlinear: moving_average={config.moving_average} must be odd and at least 3")
-        channels = task.channels if config.individual else None
+        # A window longer than this would average nothing but padding further out.
+        self.size = min(config.moving_average, 2 * task.look_back - 1)
         self.seasonal = TimeLinear(task.look_back, task.horizon, channels)
         self.trend = TimeLinear(task.look_back, task.horizon, channels)
         if config.legacy:  # a third map was built and never used, but its weights were drawn too
@@ -56,19 +58,22 @@ class DLinear(Linear):
         else:
             draw(self.seasonal, self.trend)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Forecast `(batch, horizon, channel)`."""
-        if self.config.moving_average >= 2 * self.task.look_back:  # Fold's sums need an inside
-            return self.explicit(batch)
-        x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Both maps and the moving average as one affine map."""
         seasonal, trend = self.seasonal, self.trend
-        weight = Fold.apply(seasonal.weight, trend.weight, self.config.moving_average)
-        return affine(x, weight, seasonal.bias + trend.bias).transpose(1, 2)
+        apply = Fold.apply if torch.is_grad_enabled() else fold
+        return apply(seasonal.weight, trend.weight, self.size), seasonal.bias + trend.bias
+
+    def receive(self, weight: Tensor, bias: Tensor) -> None:
+        """Split the gradient of the folded map between the two maps."""
+        for part, gradient in zip((self.seasonal, self.trend), unfold(weight, self.size), strict=True):
+            add_gradient(part.weight, gradient)
+            add_gradient(part.bias, bias)
 
     def explicit(self, batch: Batch) -> Tensor:
         """The same forecast in the paper's form."""
         x = batch.inputs.transpose(1, 2)
-        trend = moving_average(x, self.config.moving_average)
+        trend = moving_average(x, self.size)
         return (self.seasonal(x - trend) + self.trend(trend)).transpose(1, 2)
 
 
@@ -80,41 +85,84 @@ def moving_average(x: Tensor, size: int) -> Tensor:
 
 
 class Fold(torch.autograd.Function):
-    """`Ws + (Wt - Ws) M` without forming M.
-
-    Both directions are window sums, that is differences of running sums: one cheap pass whatever the size.
-    """
+    """`fold` with its gradient `unfold`."""
 
     @staticmethod
     def forward(ctx: Any, seasonal: Tensor, trend: Tensor, size: int) -> Tensor:
-        """Column j of `D M` sums the weights D of all averages that step j enters.
-
-        Inside, these are the averages around j. The first and last step also stand in for the padding.
-        """
-        ctx.size, half, length = size, size // 2, trend.shape[-1]
-        running, sums = _window_sums(trend - seasonal, half)
-        sums.select(-1, 0).add_(running[..., :half].sum(-1))
-        sums.select(-1, -1).add_(half * running[..., -1] - running[..., length - 1 - half : length - 1].sum(-1))
-        return torch.add(seasonal, sums, alpha=1 / size)
+        """See `fold`."""
+        ctx.size = size
+        return fold(seasonal, trend, size)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        """`G M.T` is the moving average of each row of G, ends padded: the trend's gradient; the rest is seasonal's."""
-        half = ctx.size // 2
-        _, sums = _window_sums(grad, half)
-        ramp = torch.arange(half, 0, -1, device=grad.device, dtype=grad.dtype)
-        sums[..., :half].addcmul_(grad[..., :1], ramp)
-        sums[..., -half:].addcmul_(grad[..., -1:], ramp.flip(0))
-        trend = sums.div_(ctx.size)
-        return grad - trend, trend, None
+        """See `unfold`."""
+        return *unfold(grad, ctx.size), None
+
+
+def fold(seasonal: Tensor, trend: Tensor, size: int) -> Tensor:
+    """`Ws + (Wt - Ws) M`.
+
+    Column j of `D M` sums the weights D of all averages that step j enters: a window sum, that is a difference of
+    running sums. The first and last step also stand in for the padding, and collect what falls beyond the ends.
+    Only for small maps is the product with M itself cheaper.
+    """
+    difference = trend - seasonal
+    if small(difference):
+        matrix = averaging_matrix(difference.shape[-1], size, difference.device, difference.dtype)
+        return seasonal + difference @ matrix
+    half, length = size // 2, trend.shape[-1]
+    running, sums = _window_sums(difference, half)
+    sums.select(-1, 0).add_(running[..., :half].sum(-1))
+    sums.select(-1, -1).add_(half * running[..., -1] - running[..., length - 1 - half : length - 1].sum(-1))
+    return torch.add(seasonal, sums, alpha=1 / size)
+
+
+def unfold(grad: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Gradients of Ws and Wt from that of the folded weight G: `G - G M'` and `G M'`.
+
+    `G M'` is the moving average of each row of G, ends padded.
+    """
+    if small(grad):
+        trend = grad @ averaging_matrix(grad.shape[-1], size, grad.device, grad.dtype).T
+        return grad - trend, trend
+    half = size // 2
+    _, sums = _window_sums(grad, half)
+    falling, rising = ramps(half, grad.device, grad.dtype)
+    sums[..., :half].addcmul_(grad[..., :1], falling)
+    sums[..., -half:].addcmul_(grad[..., -1:], rising)
+    trend = sums.div_(size)
+    return grad - trend, trend
+
+
+def small(weight: Tensor) -> bool:
+    """Is a product with an averaging matrix cheaper than running sums? Measured on one CPU core."""
+    return weight.numel() * weight.shape[-1] < 2e6
+
+
+@lru_cache(maxsize=8)
+def averaging_matrix(length: int, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """M, `(length, length)`: `moving_average(x)` is `x @ M.T`."""
+    return moving_average(torch.eye(length, device=device, dtype=dtype), size).T.contiguous()
+
+
+@lru_cache(maxsize=8)
+def ramps(half: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """How often the first and the last step stand in for the padding of the averages next to them."""
+    falling = torch.arange(half, 0, -1, device=device, dtype=dtype)
+    return falling, falling.flip(0)
 
 
 def _window_sums(x: Tensor, half: int) -> tuple[Tensor, Tensor]:
     """Running sums of the last axis, and the sums over j - half .. j + half with nothing beyond the ends."""
-    length = x.shape[-1]
-    padded = x.new_empty(*x.shape[:-1], length + 2 * half + 1)
-    padded[..., : half + 1] = 0
-    running = padded[..., half + 1 : half + 1 + length]
-    torch.cumsum(x, -1, out=running)
-    padded[..., half + 1 + length :] = running[..., -1:]
-    return running, padded[..., 2 * half + 1 :] - padded[..., :length]
+    size, length = 2 * half + 1, x.shape[-1]
+    running = x.cumsum(-1)
+    if length <= size:  # no window is whole
+        padded = torch.cat(
+            [x.new_zeros(*x.shape[:-1], half + 1), running, running[..., -1:].expand(*x.shape[:-1], half)], -1
+        )
+        return running, padded[..., size:] - padded[..., :length]
+    sums = torch.empty_like(x)
+    sums[..., : half + 1] = running[..., half:size]
+    torch.sub(running[..., size:], running[..., :-size], out=sums[..., half + 1 : length - half])
+    torch.sub(running[..., -1:], running[..., length - size : length - half - 1], out=sums[..., length - half :])
+    return running, sums

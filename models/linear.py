@@ -91,10 +91,55 @@ class Linear(NeuralModel):
 
     def __init__(self, task: Forecasting, config: LinearConfig) -> None:
         super().__init__(task, config)
-        self.map = TimeLinear(task.look_back, task.horizon, task.channels if config.individual else None)
+        self.build(task.channels if config.individual else None)
+
+    def build(self, channels: int | None) -> None:
+        """Make the parameters; `channels` is None for a shared map."""
+        self.map = TimeLinear(self.task.look_back, self.task.horizon, channels)
         draw(self.map)
 
     def forward(self, batch: Batch) -> Tensor:
         """Forecast `(batch, horizon, channel)`."""
         x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
-        return self.map(x).transpose(1, 2)  # (batch, horizon, channel)
+        level = self.level(x)
+        forecast = affine(x, *self.affine()) if level is None else affine(x - level, *self.affine()) + level
+        return forecast.transpose(1, 2)
+
+    def level(self, x: Tensor) -> Tensor | None:
+        """What is subtracted from a window and added to its forecast, `(batch, channel, 1)`."""
+        return None
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one affine map that the model is."""
+        return self.map.weight, self.map.bias
+
+    def receive(self, weight: Tensor, bias: Tensor) -> None:
+        """Hand the gradient of `affine`'s weight and bias to the parameters."""
+        add_gradient(self.map.weight, weight)
+        add_gradient(self.map.bias, bias)
+
+    @torch.no_grad()
+    def loss_and_gradient(self, batch: Batch) -> Tensor:
+        """Mean squared error, and its gradient in closed form: with error e, dW = 2/n sum e x' and db = 2/n sum e."""
+        x, y = batch.inputs.transpose(1, 2), batch.target.transpose(1, 2)  # (batch, channel, time)
+        level = self.level(x)
+        if level is not None:
+            x, y = x - level, y - level
+        weight, bias = self.affine()
+        if weight.dim() == 3:
+            error = affine(x, weight, bias).sub_(y)
+            loss = error.square().mean()
+            error *= 2 / error.numel()
+            self.receive(torch.einsum("bch,bcl->chl", error, x), error.sum(0))
+        else:  # all windows and channels are rows of one product
+            x, y = x.flatten(0, 1), y.flatten(0, 1)
+            error = torch.addmm(bias, x, weight.T).sub_(y)
+            loss = error.square().mean()
+            error *= 2 / error.numel()
+            self.receive(error.T @ x, error.sum(0))
+        return loss
+
+
+def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Add to a parameter's gradient, as autograd does."""
+    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tsbench.data import Batch
 from tsbench.models.linear import Linear
 
 
 class NLinear(Linear):
     """Forecast = W (x - x_last) + b + x_last."""
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Forecast `(batch, horizon, channel)`."""
-        x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
-        last = x[..., -1:].detach()
-        return (self.map(x - last) + last).transpose(1, 2)
+    def level(self, x: Tensor) -> Tensor:
+        """The last value of each window and channel; no gradient flows through it."""
+        return x[..., -1:].detach()

@@ -76,6 +76,13 @@ class Unseeded(Linear):
         )
 
 
+class Wrong(Linear):
+    """A closed form that forgets a factor."""
+
+    def receive(self, weight: Tensor, bias: Tensor) -> None:
+        super().receive(weight / 2, bias)
+
+
 class Misshapen(Linear):
     """One step too many."""
 
@@ -91,6 +98,7 @@ class Misshapen(Linear):
         (Elsewhere, "a training step on the meta device"),
         (Careless, "fit changes neither samples nor batches"),
         (Unseeded, "same seed, same predictions"),
+        (Wrong, "gradient in closed form equals autograd's"),
         (Misshapen, "output shape and type"),
     ],
 )

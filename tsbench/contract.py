@@ -7,7 +7,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,8 @@ def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Che
     yield "a sample's prediction does not depend on its batch", lambda: _batch_invariant(fitted(), batch)
     if issubclass(kind, NeuralModel):
         yield "gradient to every parameter", lambda: _gradients(cell, splits)
+        if kind.loss_and_gradient is not NeuralModel.loss_and_gradient:
+            yield "gradient in closed form equals autograd's", lambda: _closed_form(cell, splits)
         yield "a training step on the meta device", lambda: meta_step(cell, splits.task)
 
 
@@ -168,6 +170,25 @@ def _gradients(cell: Cell, splits: Splits) -> None:
         if parameter.requires_grad:
             got = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
             require(got, f"parameter {name} gets no gradient")
+
+
+def _closed_form(cell: Cell, splits: Splits) -> None:
+    torch.manual_seed(cell.seed)
+    model = build_model(cell, splits.task)
+    assert isinstance(model, NeuralModel)
+    batch = splits.train.batch(torch.arange(min(8, len(splits.train))))
+    losses, gradients = [], []
+    for way in (model.loss_and_gradient, partial(NeuralModel.loss_and_gradient, model)):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)  # which the gradient must be added to
+        losses.append(way(batch))
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    require(torch.allclose(*losses, rtol=1e-5), f"losses {losses[0].item()} and {losses[1].item()} differ")
+    for name, gradient in gradients[0].items():
+        wanted = gradients[1][name]
+        assert gradient is not None
+        assert wanted is not None
+        require(torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-5), f"the gradient of {name} differs")
 
 
 def meta_step(cell: Cell, task: Any) -> None:

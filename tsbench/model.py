@@ -128,6 +128,16 @@ class NeuralModel(Model, nn.Module):
         """The prediction for a batch, differentiable."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(batch)")
 
+    def loss_and_gradient(self, batch: Batch) -> Tensor:
+        """The loss of a batch, its gradient being added to the parameters'.
+
+        A small model whose gradient is known in closed form may override this: there, autograd's bookkeeping costs
+        more than the arithmetic. The contract checks that it gives what autograd gives.
+        """
+        loss: Tensor = self.task.loss(self(batch), batch)
+        loss.backward()
+        return loss.detach()
+
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """Train by the shared loop; ends with the weights of the best validation epoch."""
         self.to(run.device)

@@ -43,7 +43,7 @@ class FusedAdam:
         self.kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self.mean = [torch.zeros_like(p) for p in self.parameters]
         self.square = [torch.zeros_like(p) for p in self.parameters]
-        self.count = [torch.zeros((), device=p.device) for p in self.parameters]
+        self.count = torch.zeros((), device=self.parameters[0].device if self.parameters else None)
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the next step."""
@@ -52,16 +52,16 @@ class FusedAdam:
     @torch.no_grad()
     def step(self) -> None:
         """One update; a parameter without gradient is left alone."""
-        live = [i for i, p in enumerate(self.parameters) if p.grad is not None]
-        count = [self.count[i] for i in live]
-        torch._foreach_add_(count, 1)
+        grads = [p.grad for p in self.parameters]
+        lists: list[Any] = [self.parameters, grads, self.mean, self.square]
+        if any(grad is None for grad in grads):
+            live = [i for i, grad in enumerate(grads) if grad is not None]
+            lists = [[values[i] for i in live] for values in lists]
+        self.count += 1
         self.kernel(
-            [self.parameters[i] for i in live],
-            [grad for p in self.parameters if (grad := p.grad) is not None],
-            [self.mean[i] for i in live],
-            [self.square[i] for i in live],
+            *lists,
             [],
-            count,
+            [self.count] * len(lists[0]),
             lr=self.lr,
             beta1=0.9,
             beta2=0.999,
@@ -70,8 +70,8 @@ class FusedAdam:
             amsgrad=False,
             maximize=False,
         )
-        for i in live:
-            self.parameters[i].grad = None
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and step counts."""
@@ -79,9 +79,9 @@ class FusedAdam:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from moments and step counts."""
-        for name in ("mean", "square", "count"):
-            for mine, theirs in zip(getattr(self, name), state[name], strict=True):
-                mine.copy_(theirs)
+        self.count.copy_(state["count"])
+        for mine, theirs in zip(self.mean + self.square, state["mean"] + state["square"], strict=True):
+            mine.copy_(theirs)
 
 
 class TorchOptimizer:

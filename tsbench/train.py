@@ -83,10 +83,10 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
     samples, validation = samples.to(run.device), validation.to(run.device)
     state = _State(model, make_optimizer(config.optimizer, model.parameters(), config.lr, config.weight_decay))
     state.resume(run)
-    forward = torch.compile(model) if config.compile else model
+    backward = _backward(model, run.device.type)
     saved = time.monotonic()
     while not state.finished(config):
-        loss = _epoch(forward, model, samples, state, run)
+        loss = _epoch(model, samples, state, run, backward)
         chosen = _validation_score(model, validation, run)
         if not math.isfinite(loss) or not math.isfinite(chosen):
             raise Diverged(f"loss {loss}, validation {chosen} in epoch {state.epoch + 1}; try a lower lr or clip=1")
@@ -98,27 +98,40 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
     model.load_state_dict(state.best)
 
 
-def _epoch(forward: Callable[[Batch], Tensor], model: NeuralModel, samples: Samples, state: _State, run: Run) -> float:
+def _backward(model: NeuralModel, device: str) -> Callable[[Batch], Tensor]:
+    """What computes a batch's loss and adds its gradient: the model's own way, or autograd at another precision."""
+    config: TrainConfig = model.config
+    precision = PRECISIONS[config.precision]
+    if precision is None and not config.compile:
+        return model.loss_and_gradient
+    forward = torch.compile(model) if config.compile else model
+
+    def backward(batch: Batch) -> Tensor:
+        with torch.autocast(device, precision) if precision else contextlib.nullcontext():
+            loss: Tensor = model.task.loss(forward(batch), batch)
+        loss.backward()
+        return loss.detach()
+
+    return backward
+
+
+def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backward: Callable[[Batch], Tensor]) -> float:
     """One pass over the training samples; returns the mean loss of its batches."""
     config: TrainConfig = model.config
     size = min(config.batch_size, len(samples))
-    order = shuffled(len(samples)).to(run.device)
-    batches = order.split(size)
+    batches = shuffled(len(samples)).to(run.device).split(size)
     if config.drop_last and len(batches[-1]) < size:
         batches = batches[:-1]
     steps = math.ceil(len(batches) / config.accumulate)
-    precision = PRECISIONS[config.precision]
-    autocast = contextlib.nullcontext() if precision is None else torch.autocast(run.device.type, precision)
     losses: list[Tensor] = []
     model.train()
     for step in range(steps):
         group = batches[step * config.accumulate : (step + 1) * config.accumulate]
-        for indices in group:
-            batch = samples.batch(indices)
-            with autocast:
-                loss = model.task.loss(forward(batch), batch)
-            losses.append(loss.detach())
-            (loss if len(group) == 1 else loss / len(group)).backward()
+        losses += [backward(samples.batch(indices)) for indices in group]
+        if len(group) > 1:
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= len(group)
         if config.clip:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         state.optimizer.set_lr(_learning_rate(config, state.epoch + step / steps))

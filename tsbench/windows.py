@@ -38,9 +38,9 @@ class Windows:
 
     def batch(self, indices: Tensor) -> Batch:
         """Inputs `(batch, look_back, channel)` and targets `(batch, horizon, channel)`, both views of one gather."""
-        rows = (indices[:, None] + self.first).view(-1)
+        rows = (indices.unsqueeze(1) + self.first).view(-1)
         window = self.rows.index_select(0, rows).view(len(indices), len(self.first), -1).transpose(1, 2)
-        return Batch(window[:, : self.look_back], window[:, self.look_back :])
+        return Batch(*window.split_with_sizes((self.look_back, self.horizon), 1))
 
     def to(self, device: torch.device | str) -> Windows:
         """The same windows on another device."""
