@@ -97,7 +97,7 @@ def spoil(frame: pd.DataFrame, how: str) -> pd.DataFrame:
     elif how == "unsorted":
         frame = frame.iloc[[*range(7), 8, 7, *range(9, len(frame))]]
     elif how == "repeated":
-        frame.loc[7:20, "date"] = frame.loc[6, "date"]
+        frame["date"] = [frame["date"][min(i, 6) if i <= 20 else i] for i in range(len(frame))]
     return frame
 
 

@@ -207,7 +207,7 @@ def test_the_wheel_works_outside_the_repo(tmp_path: Path) -> None:
     (site,) = venv.glob("lib/python*/site-packages")
     subprocess.run([venv / "bin" / "pip", "install", "-q", "--no-deps", str(wheel)], check=True, capture_output=True)
     (site / "dependencies.pth").write_text(purelib + "\n")
-    command = [
+    command: list[str | Path] = [
         venv / "bin" / "tsbench",
         "run",
         "--dataset",

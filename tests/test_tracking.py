@@ -80,11 +80,8 @@ def test_a_run_holds_everything(results: Store, tmp_path: Path) -> None:
     history = client.get_metric_history(run.info.run_id, "epoch/validation_mse")
     assert [m.value for m in sorted(history, key=lambda m: m.step)] == [c["validation_mse"] for c in result["curves"]]
 
-    artifacts = Path(
-        client.download_artifacts(
-            run.info.run_id, "", str(tmp_path / "down" if not (tmp_path / "down").mkdir() else "")
-        )
-    )
+    (tmp_path / "down").mkdir()
+    artifacts = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path / "down")))
     assert "<polyline" in (artifacts / "examples.svg").read_text()
     model = load_model(artifacts / "model")
     splits = find_datasets("sktime/airline/12")[0].load(tmp_path, "full")

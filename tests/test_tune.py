@@ -56,7 +56,7 @@ def test_trials_cannot_see_the_test_set(tmp_path: Path, monkeypatch: pytest.Monk
     from tsbench import run, tune
 
     load = run.load_splits.__wrapped__
-    poison: Samples = Poisoned()  # type: ignore[assignment]
+    poison: Samples = Poisoned()
     monkeypatch.setattr(run, "load_splits", lambda *a: replace(load(*a), test=poison))
     args = argparse.Namespace(
         dataset="sktime/airline/12", model="dlinear:epochs=3", trials=3, seeds="1", storage=None, study=None, set=[],

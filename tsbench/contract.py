@@ -183,7 +183,7 @@ def _closed_form(cell: Cell, splits: Splits) -> None:
             parameter.grad = torch.ones_like(parameter)  # which the gradient must be added to
         losses.append(way(batch))
         gradients.append({name: p.grad for name, p in model.named_parameters()})
-    require(torch.allclose(*losses, rtol=1e-5), f"losses {losses[0].item()} and {losses[1].item()} differ")
+    require(torch.allclose(losses[0], losses[1], rtol=1e-5), f"losses {losses[0].item()} and {losses[1].item()} differ")
     for name, gradient in gradients[0].items():
         wanted = gradients[1][name]
         assert gradient is not None

@@ -7,7 +7,7 @@ the same kernel directly and gives the same numbers as `torch.optim.Adam(fused=T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
@@ -40,7 +40,7 @@ class FusedAdam:
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.lr, self.weight_decay = lr, weight_decay
-        self.kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        self.kernel: Callable[..., None] = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self.mean = [torch.zeros_like(p) for p in self.parameters]
         self.square = [torch.zeros_like(p) for p in self.parameters]
         self.count = torch.zeros((), device=self.parameters[0].device if self.parameters else None)
