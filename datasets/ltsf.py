@@ -21,9 +21,9 @@ import pandas as pd
 
 from tsbench.data import Splits
 from tsbench.dataset import Dataset, Published, Source, find_file, open_content, read_published
-from tsbench.errors import DataError, MissingData, UsageError
+from tsbench.errors import DataError, MissingData
 from tsbench.tasks.forecasting import Forecasting
-from tsbench.windows import Rows, forecasting_splits, fractions, shortage
+from tsbench.windows import Rows, forecasting_splits, fractions
 
 PROTOCOLS = {
     "full": "every test window counts",
@@ -161,7 +161,7 @@ class Ltsf(Dataset):
         values = read_series(path).values
         _check_shape(path, values.shape, self.collection)
         rows = self.collection.rows or fractions(len(values))
-        return _splits(path, values, rows, self.look_back, self.horizon, self.collection.season, protocol)
+        return _splits(values, rows, self.look_back, self.horizon, self.collection.season, protocol)
 
     def published(self) -> list[Published]:
         """Table 2 of the paper, and the corrected scores that FITS logged."""
@@ -207,7 +207,7 @@ class UserCsv(Dataset):
         series = read_series(self.path)
         rows = fractions(len(series.values))
         season = self.season or infer_season(series.dates)
-        return _splits(self.path, series.values, rows, self.look_back, self.horizon, season, protocol)
+        return _splits(series.values, rows, self.look_back, self.horizon, season, protocol)
 
 
 def datasets() -> Iterator[Dataset]:
@@ -222,14 +222,8 @@ def open_path(path: Path) -> Dataset | None:
     return UserCsv(path.resolve()) if re.search(r"\.csv(\.gz)?$", path.name) else None
 
 
-def _splits(
-    path: Path, values: np.ndarray, rows: Rows, look_back: int, horizon: int, season: int, protocol: str
-) -> Splits:
-    if horizon < 1 or look_back < 1:
-        raise UsageError(f"horizon={horizon} and look_back={look_back} must be at least 1")
-    if problem := shortage(rows, look_back, horizon):
-        raise UsageError(f"{path}: {problem}; set a smaller one, as in {path.name}:look_back=24,horizon=8")
-    task = Forecasting(look_back, horizon, values.shape[1], min(season, look_back))
+def _splits(values: np.ndarray, rows: Rows, look_back: int, horizon: int, season: int, protocol: str) -> Splits:
+    task = Forecasting(look_back, horizon, values.shape[1], max(1, min(season, look_back)))
     left_out = {"full": {"validation"}, "paper": {"validation", "test"}}[protocol]
     return forecasting_splits(values, rows, task, frozenset(left_out))
 
@@ -268,6 +262,8 @@ def read_series(path: Path) -> Series:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else None
         raise DataError(path, f"not a table: {error}", "Every line needs as many cells as the header.", line) from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(path, "its rows have more cells than its header", "Name every column in the header.", 1)
     if "date" not in table.columns:
         seen = ", ".join(map(str, table.columns[:5]))
         raise DataError(path, f"no column `date` among {seen} ...", "Name the time column `date`.", 1)
@@ -302,7 +298,10 @@ def _line(text: str, row: int) -> int:
 def _dates(path: Path, text: str, column: pd.Series) -> pd.DatetimeIndex:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mixed formats: what cannot be read is reported below
-        dates = pd.DatetimeIndex(pd.to_datetime(column, errors="coerce"))
+        if column.dtype.kind in "iuf":  # 20160701; any other number would be taken for nanoseconds since 1970
+            dates = pd.DatetimeIndex(pd.to_datetime(column.astype(str), format="%Y%m%d", errors="coerce"))
+        else:
+            dates = pd.DatetimeIndex(pd.to_datetime(column, errors="coerce"))
     bad = np.flatnonzero(dates.isna())
     if len(bad):
         cell = column.iloc[bad[0]]

@@ -35,10 +35,10 @@ class DLinear(Linear):
     # Table 2 was made with older code and, on three sets, other settings (found by search, docs/ltsf.md).
     recipes = {
         **Linear.recipes,
-        "ltsf/*@paper": {"legacy": True},
-        "ltsf/etth1/*@paper": {"legacy": True, "lr": 1e-4, "batch_size": 8},
-        "ltsf/etth2/*@paper": {"legacy": True, "lr": 0.05},
-        "ltsf/exchange/720@paper": {"legacy": True, "lr": 0.005},
+        "ltsf/*@paper*": {"legacy": True},
+        "ltsf/etth1/*@paper*": {"legacy": True, "lr": 1e-4, "batch_size": 8},
+        "ltsf/etth2/*@paper*": {"legacy": True, "lr": 0.05},
+        "ltsf/exchange/720@paper*": {"legacy": True, "lr": 0.005},
     }
     search_space = {**Linear.search_space, "moving_average": IntDistribution(5, 49, step=2)}
 

@@ -74,7 +74,7 @@ class Linear(NeuralModel):
         "generated/*@*": {"lr": 0.01, "epochs": 20},  # ours
         "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
         "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
-        "ltsf/etth2/*@paper": {"lr": 0.005},
+        "ltsf/etth2/*@paper*": {"lr": 0.005},
         "ltsf/ettm1/*@*": {"lr": 1e-4, "batch_size": 8},
         "ltsf/ettm2/*@*": {"lr": 0.001, "batch_size": 32},
         "ltsf/ettm2/336@*": {"lr": 0.01},
@@ -86,6 +86,9 @@ class Linear(NeuralModel):
         "ltsf/traffic/*@*": {"lr": 0.05, "batch_size": 16},
         "ltsf/weather/*@*": {"lr": 1e-4, "batch_size": 16},
         "ltsf/ili/*@*": {"lr": 0.01, "batch_size": 32},
+        "ltsf/electricity/*@*individual=true*": {"lr": 0.005},
+        "ltsf/traffic/*@*individual=true*": {"lr": 0.005},
+        "ltsf/weather/*@*individual=true*": {"lr": 0.005},
     }
     search_space = {**NeuralModel.search_space, "individual": CategoricalDistribution((False, True))}
 

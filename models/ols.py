@@ -51,7 +51,8 @@ class OLS(Model):
 
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """Solve the normal equations of each variant and keep the one that is better on validation."""
-        assert isinstance(train, Windows)
+        if not isinstance(train, Windows):
+            raise UsageError("ols needs the windows of one series (tsbench.windows.Windows)")
         moments = window_moments(train.series.double().cpu().numpy(), self.task.look_back + self.task.horizon)
         tried = []
         for variant in VARIANTS if self.config.variant == "validation" else (self.config.variant,):

@@ -50,7 +50,7 @@ class SklearnRegressor(Model):
         count = min(len(train), max(1, self.config.rows // self.task.channels))
         batch = train.batch(torch.linspace(0, len(train) - 1, count).long())
         x, last = self._rows(batch)
-        y = batch.target.transpose(1, 2).reshape(len(x), -1).double().cpu().numpy() - last
+        y = batch.target.transpose(1, 2).reshape(len(x), -1).cpu().double().numpy() - last
         regressor = clone(self.regressor)
         if "random_state" in regressor.get_params():
             regressor.set_params(random_state=run.seed % 2**32)
@@ -70,7 +70,7 @@ class SklearnRegressor(Model):
 
     def _rows(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Inputs of every channel of every window, `(rows, look_back)`, and what was subtracted, `(rows, 1)`."""
-        x = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).double().cpu().numpy()
+        x = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).cpu().double().numpy()
         last = x[:, -1:] * self.config.subtract_last
         return x - last, last
 
@@ -81,16 +81,15 @@ class SklearnRegressor(Model):
         return {"skops": torch.from_numpy(np.frombuffer(skops.io.dumps(self.regressor), dtype=np.uint8).copy())}
 
     def load_state(self, state: State) -> None:
-        """Load, refusing any type that skops does not know as safe."""
+        """Load; only types of scikit-learn, numpy and scipy are trusted beyond those skops knows as safe."""
         import skops.io
-        from skops.io.exceptions import UntrustedTypesFoundException
 
-        try:
-            self.regressor = skops.io.loads(state["skops"].numpy().tobytes())
-        except UntrustedTypesFoundException as error:
-            raise TsbenchError(
-                f"{self.config.estimator} cannot be loaded safely: {error}. Run its cell again."
-            ) from None
+        content = state["skops"].numpy().tobytes()
+        unknown = skops.io.get_untrusted_types(data=content)
+        foreign = [name for name in unknown if name.split(".")[0] not in ("sklearn", "numpy", "scipy")]
+        if foreign:
+            raise TsbenchError(f"{self.config.estimator} cannot be loaded safely: it holds {', '.join(foreign)}")
+        self.regressor = skops.io.loads(content, trusted=unknown)
 
     def parameter_count(self) -> int:
         """Values of the fitted arrays of the estimator."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from dataclasses import dataclass, field
+from importlib.metadata import packages_distributions
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class SktimeForecaster(Model):
     def predict(self, batch: Batch) -> Tensor:
         """Fit to each channel of each window, `(batch, horizon, channel)`."""
         steps = np.arange(1, self.task.horizon + 1)
-        series = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).double().cpu().numpy()
+        series = batch.inputs.transpose(1, 2).reshape(-1, self.task.look_back).cpu().double().numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # thousands of fits repeat each notice thousands of times
             forecasts = [self.forecaster.clone().fit(pd.Series(one), fh=steps).predict() for one in series]
@@ -80,6 +81,8 @@ def build(path: str, parameters: dict[str, Any], base: str) -> Any:
 
 def _load(path: str) -> Any:
     module, _, name = path.rpartition(".")
+    if module.split(".")[0] not in packages_distributions():  # a path may come from a model file: import no loose code
+        raise UsageError(f"estimator={path}: {module.split('.')[0]!r} is no installed package")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

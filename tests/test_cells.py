@@ -160,3 +160,54 @@ def test_help_is_instant_because_it_imports_nothing_heavy(tsbench: Command) -> N
     assert out.stdout.strip() == "set()"
     for command in ("run", "tune", "report", "list", "data", "check", "sync", "ui"):
         assert "examples:" in tsbench(command, "--help").stdout
+
+
+def test_a_score_that_is_no_number_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsbench.models.repeat import Repeat
+    from tsbench.run import Options, run_cell
+
+    monkeypatch.setattr(Repeat, "predict", lambda self, batch: batch.target * float("nan"))
+    store = Store(tmp_path)
+    assert run_cell(airline("repeat"), key(airline("repeat")), store, Options(tmp_path)) == "failed"
+    (failure,) = store.failures()
+    assert "not finite" in failure["reason"]
+    assert failure["data"]["digest"], "what was known before the failure is kept"
+
+
+def test_files_and_options_of_a_users_csv_stay_apart(tsbench: Command, tmp_path: Path) -> None:
+    for folder, start in (("a", 0), ("b", 5)):
+        (tmp_path / folder).mkdir()
+        rows = "\n".join(f"2024-{1 + i // 28:02d}-{1 + i % 28:02d},{start + i % 7}" for i in range(300))
+        (tmp_path / folder / "sales.csv").write_text(f"date,x\n{rows}\n")
+    run = ("run", "--model", "repeat", "--no-report")
+    for spec in (
+        "a/sales.csv:horizon=4,look_back=16",
+        "a/sales.csv:horizon=4,look_back=32",
+        "b/sales.csv:horizon=4,look_back=16",
+    ):
+        assert tsbench(*run, "--dataset", spec).returncode == 0
+    told = tsbench("report").stdout
+    assert told.count("look_back=16") == 2
+    assert told.count("look_back=32") == 1
+    assert told.count("other data; these have digest") == 2
+
+
+def test_a_batch_larger_than_a_split_counts_it_whole(real_data: Path, tsbench: Command) -> None:
+    """ILI-60 has 38 validation windows; 64 is a batch size of the search space."""
+    run = tsbench("run", "--dataset", "ltsf/ili/60", "--model", "linear:batch_size=64,epochs=1", "--data", real_data)
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_paper_protocol_says_how_many_windows_it_scored(real_data: Path, tsbench: Command) -> None:
+    run = tsbench("run", "--dataset", "ltsf/ili/60", "--model", "repeat", "--protocol", "paper", "--data", real_data)
+    assert "128 test samples" in run.stdout, "134 windows, batch 32"
+
+
+def test_published_rate_of_individual_maps() -> None:
+    """The authors' script for individual layers uses 0.005 on Weather, and 1e-4 for the shared one."""
+    (weather,) = find_datasets("ltsf/weather/96")
+    rates = [
+        make_cell(weather, weather.name, None, "dlinear", settings, 1).settings["lr"]
+        for settings in ({}, {"individual": "true"}, {"individual": "true", "lr": "0.1"})
+    ]
+    assert rates == [1e-4, 0.005, 0.1]

@@ -111,3 +111,13 @@ def test_the_contract_catches(kind: type[Linear], clause: str, monkeypatch: pyte
     checks = dict(model_checks("linear", {}))
     with pytest.raises((Broken, RuntimeError)):
         checks[clause]()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    ["ensemble.RandomForestRegressor", "neighbors.KNeighborsRegressor", "svm.SVR", "tree.DecisionTreeRegressor"],
+)
+def test_scikit_learn_estimators_load_back_without_pickle(estimator: str, tmp_path: Path) -> None:
+    settings = {"estimator": f"sklearn.{estimator}", "rows": "60"}
+    checks = dict(model_checks("sklearn_regressor", settings))
+    checks["saved and loaded, same predictions"]()

@@ -179,5 +179,22 @@ def test_users_csv(tmp_path: Path) -> None:
 
 def test_too_short_a_csv_says_what_to_set(tmp_path: Path) -> None:
     path = write(tmp_path / "short.csv", table(50))
-    with pytest.raises(UsageError, match=r"set a smaller one, as in short\.csv:look_back="):
+    with pytest.raises(UsageError, match=r"set a smaller one after the data set's name"):
         find_datasets(str(path))[0].load(tmp_path, "full")
+
+
+def test_more_cells_than_the_header_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("date,a\n2020-01-01,1,2\n2020-01-02,1,2\n")
+    with pytest.raises(DataError, match=r"wide\.csv:1: its rows have more cells"):
+        read_series(path)
+
+
+def test_dates_written_as_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.csv"
+    path.write_text("date,a\n" + "\n".join(f"202001{d:02d},{d}" for d in range(1, 29)) + "\n")
+    series = read_series(path)
+    assert series.dates[1] - series.dates[0] == pd.Timedelta(days=1)
+    path.write_text("date,a\n1,1\n2,2\n")
+    with pytest.raises(DataError, match="cannot read date"):
+        read_series(path)

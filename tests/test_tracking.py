@@ -195,3 +195,30 @@ def test_training_code_never_imports_mlflow() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_one_result_that_cannot_be_sent_does_not_keep_back_the_others(
+    results: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = Tracker._fill
+
+    def refuse_one(self: Tracker, run_id: str, result: Any) -> None:
+        if result["cell"]["model"] == "repeat":
+            raise ValueError("this one is odd")
+        fill(self, run_id, result)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracker, "_fill", refuse_one)
+        with pytest.raises(TsbenchError, match="2 sent, 1 not: this one is odd"):
+            sync(results, uri(results))
+    assert sync(results, uri(results)) == 1
+
+
+def test_the_record_of_a_dead_worker_can_be_sent(results: Store) -> None:
+    from tsbench.cell import Cell
+    from tsbench.run import Options, new_result
+
+    cell = Cell("sktime/airline/12", "full", "repeat", {}, 1)
+    record = new_result(cell, "k", Options(Path(), invocation="i")) | {"status": "failed", "reason": "killed"}
+    results.write_failure("k", record)
+    assert sync(results, uri(results)) == 4

@@ -70,10 +70,18 @@ def test_trials_cannot_see_the_test_set(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_trials_that_fail_use_up_the_budget(tsbench: Command, tmp_path: Path) -> None:
-    run = tsbench("tune", "--dataset", "sktime/airline/12", "--model", "dlinear:schedule=no", "--trials", "2")
+    run = tsbench(
+        "tune",
+        "--dataset",
+        "sktime/airline/12",
+        "--model",
+        "sklearn_regressor:estimator=sklearn.linear_model.Rigde",
+        "--trials",
+        "2",
+    )
     assert run.returncode == 2
     assert "no trial completed" in run.stderr
-    assert run.stdout.count("FAILED: unknown schedule 'no'") == 2
+    assert run.stdout.count("FAILED: estimator=") == 2
 
 
 @pytest.mark.slow
@@ -103,3 +111,13 @@ def test_another_search_under_the_same_name_is_refused(tsbench: Command) -> None
     other = tsbench("tune", "--dataset", "sktime/uschange/4", "--model", "linear", "--trials", "1", "--study", "mine")
     assert other.returncode == 2
     assert "choose another --study name" in other.stderr
+
+
+@pytest.mark.slow
+def test_workers_that_propose_the_same_settings_share_the_result(tsbench: Command, tmp_path: Path) -> None:
+    """The bridge's search space has two settings: with six trials and two workers they must meet."""
+    run = tsbench(
+        "tune", "--dataset", "sktime/uschange/4", "--model", "sktime_forecaster", "--trials", "6", "--jobs", "2"
+    )
+    assert run.returncode == 0, run.stderr + run.stdout
+    assert [t.state.name for t in study(tmp_path).get_trials()] == ["COMPLETE"] * 6

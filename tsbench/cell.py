@@ -19,7 +19,7 @@ from tsbench.registry import dataset_options, find_datasets, find_model
 from tsbench.settings import as_dict, configure, format_spec
 
 #: Modules every result depends on, beside those of its model, data set and task.
-ENGINE = ("tsbench.train", "tsbench.optim", "tsbench.evaluate", "tsbench.windows", "tsbench.data")
+ENGINE = ("tsbench.run", "tsbench.train", "tsbench.optim", "tsbench.evaluate", "tsbench.windows", "tsbench.data")
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,21 @@ def make_cell(
     if protocol not in dataset.protocols:
         raise unknown(f"protocol of {dataset.name}", protocol, dataset.protocols)
     kind = find_model(model)
-    published = recipe(kind, dataset, protocol)
+    published = recipe(kind, dataset, protocol, changed)
     typed = as_dict(configure(kind.Config, {**published, **changed}, model))
     shown = {k: typed[k] for k in changed if typed[k] != as_dict(configure(kind.Config, published, model))[k]}
     return Cell(spec, protocol, model, typed, seed, shown, **more)
 
 
-def recipe(kind: type[Model], dataset: Dataset, protocol: str) -> dict[str, Any]:
-    """The published settings of a model for a data set and protocol; later and thus more special patterns win."""
+def recipe(kind: type[Model], dataset: Dataset, protocol: str, changed: dict[str, Any]) -> dict[str, Any]:
+    """The published settings of a model; later and thus more special patterns win.
+
+    Patterns are matched against `data set@protocol`, followed by the settings the user chose:
+    `ltsf/weather/96@full:individual=true`.
+    """
     settings: dict[str, Any] = {}
     for pattern, values in kind.recipes.items():
-        if fnmatch.fnmatchcase(f"{dataset.name}@{protocol}", pattern):
+        if fnmatch.fnmatchcase(format_spec(f"{dataset.name}@{protocol}", changed), pattern):
             settings.update(values)
     return settings
 

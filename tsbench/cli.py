@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(getattr(args, "threads", 1)))  # before the first numpy import
+        os.environ[name] = str(getattr(args, "threads", 1))  # before the first numpy import
     try:
         return int(args.command(args))
-    except TsbenchError as error:
+    except (TsbenchError, PermissionError, FileExistsError, NotADirectoryError) as error:
         print(f"tsbench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -223,10 +224,13 @@ def sync(args: argparse.Namespace) -> int:
 
 def ui(args: argparse.Namespace) -> int:
     """Serve the MLflow UI until interrupted."""
-    from tsbench.tracking import create_database, tracking_uri
+    from tsbench.tracking import ENVIRONMENT, create_database, tracking_uri
 
     store = Store(args.results)
     uri = tracking_uri(store, args.tracking)
+    if uri.startswith("http"):
+        print(f"the store is a server with a UI of its own: {uri}")
+        return 0
     if uri.startswith("sqlite:///"):
         create_database(Path(uri.removeprefix("sqlite:///")))
     print(
@@ -234,4 +238,6 @@ def ui(args: argparse.Namespace) -> int:
         flush=True,
     )
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    return subprocess.call([*command, "--host", args.host, "--port", str(args.port)])
+    command += ["--artifacts-destination", str(store.path("mlflow-artifacts", ""))]
+    environment = {**ENVIRONMENT, **os.environ}
+    return subprocess.call([*command, "--host", args.host, "--port", str(args.port)], env=environment)

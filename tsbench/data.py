@@ -45,7 +45,7 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor) -> Batch:
-        """The samples at `indices` (int64, one axis), in that order."""
+        """The samples at `indices` (int64, one axis, on any device), in that order."""
 
     def to(self, device: torch.device | str) -> Samples:
         """The same samples with their tensors on another device."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def check(source: Source, root: Path) -> str:
     path = find_file(root, source.file)
     try:
         digest = file_digest(path)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TsbenchError(f"{path} cannot be read ({error}). Delete it and fetch it again.") from None
     dataset = next(d for d in all_datasets().values() if source in d.sources)
     dataset.load(root, next(iter(dataset.protocols)))

@@ -31,7 +31,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
         "host": platform.node(),
     }
 
@@ -66,12 +66,12 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def reset_peak_memory() -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Start a new measurement of peak memory, where the system can (Linux; CUDA)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_mb() -> float:
@@ -84,6 +84,6 @@ def peak_memory_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def gpu_memory_mb() -> float | None:
-    """Largest memory allocated on the GPU since the reset, MB."""
-    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+def gpu_memory_mb(device: torch.device) -> float | None:
+    """Largest memory allocated on the GPU since the reset, MB; None for other devices."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None

@@ -106,6 +106,7 @@ class _Pool:
             self._ended(connection)
             return
         self.at[connection] = key if event == "start" else ""
+        self.deaths.pop("start", None)
         if event == "elsewhere":  # mostly one of our own workers; the parent tells the rest at the end
             return
         if event != "start":
@@ -143,11 +144,12 @@ def _cause(code: int) -> str:
 def _worker(cells: Cells, store: Store, options: Options, connection: Connection) -> None:
     """Run cells until none is left; end at once when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     work(cells, store, options, lambda event, key: connection.send((event, key)))
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
+    """Wait for the parent process to end, then end this one; to be run in a thread."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

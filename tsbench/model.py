@@ -67,7 +67,7 @@ class Model(ABC):
         Config: frozen dataclass of its settings; every field is a `--set key=value`.
         tasks: the task kinds it can do.
         stochastic: False if the seed changes nothing; such a model is run once.
-        recipes: published settings, `"data set@protocol"` glob -> settings; later matches win.
+        recipes: published settings, `"data set@protocol"` glob -> settings; later matches win (see `cell.recipe`).
         search_space: setting -> Optuna distribution.
         source: paper and code it follows.
     """

@@ -113,6 +113,7 @@ class TorchOptimizer:
 #: Optimizers by their setting; those from torch are named here only to be offered in messages.
 FUSED = {"adam": False, "adamw": True}
 FROM_TORCH = {"sgd": "SGD", "radam": "RAdam", "nadam": "NAdam", "adagrad": "Adagrad", "rmsprop": "RMSprop"}
+OPTIMIZERS = (*FUSED, *FROM_TORCH)
 
 
 def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_decay: float) -> Optimizer:
@@ -120,7 +121,7 @@ def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_de
     if name in FUSED:
         return FusedAdam(parameters, lr, weight_decay, decoupled=FUSED[name])
     if name not in FROM_TORCH:
-        raise unknown("optimizer", name, [*FUSED, *FROM_TORCH])
+        raise unknown("optimizer", name, OPTIMIZERS)
     extra = {"momentum": 0.9} if name == "sgd" else {}
     make = getattr(torch.optim, FROM_TORCH[name])
     return TorchOptimizer(make(parameters, lr=lr, weight_decay=weight_decay, **extra))

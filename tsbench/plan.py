@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,10 +87,10 @@ def parse_seeds(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UsageError(f"--seeds {text}: write a number (5) or a list (2021,2022)") from None
+    if not numbers or ("," not in text and numbers[0] < 1):
+        raise UsageError(f"--seeds {text!r}: at least one")
     if "," in text:
         return numbers
-    if numbers[0] < 1:
-        raise UsageError(f"--seeds {text}: at least 1")
     return [FIRST_SEED + i for i in range(numbers[0])]
 
 
@@ -115,7 +116,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
                 if reason:
                     plan.skipped.append(Skipped(spec, model, reason))
                     continue
-                for seed in seeds if kind.stochastic else seeds[:1]:
+                for seed in seeds if kind.stochastic else [FIRST_SEED]:
                     cell = make_cell(dataset, spec, suite.protocol, name, {**settings, **changed}, seed)
                     plan.cells.setdefault(key_of(identity(cell, data)), cell)
     return plan
@@ -132,7 +133,7 @@ def _data_problem(dataset: Dataset, data: Path) -> str | None:
         dataset.digest(data)
     except (MissingData, DataError) as error:
         return str(error)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         return f"{dataset.name}: its file cannot be read ({error}); fetch it again"
     return None
 

@@ -90,8 +90,18 @@ def _dataset_modules() -> list[Any]:
 
 @lru_cache(maxsize=1)
 def all_datasets() -> dict[str, Dataset]:
-    """Every named data set."""
-    return {dataset.name: dataset for module in _dataset_modules() for dataset in module.datasets()}
+    """Every named data set; ours cannot be replaced by another package's of the same name."""
+    found: dict[str, Dataset] = {}
+    for module in _dataset_modules():
+        try:
+            for dataset in module.datasets():
+                if found.setdefault(dataset.name, dataset) is not dataset:
+                    warnings.warn(f"{module.__name__}: data set {dataset.name} exists already; left out", stacklevel=2)
+        except Exception as error:
+            if module.__name__.startswith("tsbench."):
+                raise
+            warnings.warn(f"data sets of {module.__name__} left out: {error}", stacklevel=2)
+    return found
 
 
 def find_datasets(spec: str) -> list[Dataset]:
@@ -152,8 +162,8 @@ def dataset_options(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset_label(dataset: Dataset) -> str:
-    """Name and changed options, as tables show it."""
-    return format_spec(dataset.name, dataset_options(dataset) if dataset.name in all_datasets() else {})
+    """Name and options, as tables show it; of a named set only changed options."""
+    return format_spec(dataset.name, dataset_options(dataset))
 
 
 @lru_cache(maxsize=1)

@@ -13,10 +13,10 @@ import tsbench
 from tsbench.errors import TsbenchError
 from tsbench.stats import Comparison, compare
 from tsbench.store import Result, Store
-from tsbench.summary import Board, Row, Spread, boards, mean_ranks
+from tsbench.summary import Board, Spread, boards, mean_ranks
 from tsbench.svg import COLOURS, DASHES, Line, line_chart
 
-TEST_NAME = "Wilcoxon signed-rank test, two-sided, Holm-corrected over all pairs of a table"
+TEST_NAME = "Wilcoxon signed-rank test on the seeds' mean, two-sided, Holm-corrected over all pairs of a table"
 
 
 def write_reports(args: argparse.Namespace) -> int:
@@ -156,37 +156,42 @@ def as_csv(shown: Sequence[Board]) -> str:
 
 
 def as_latex(shown: Sequence[Board]) -> str:
-    """One booktabs table a protocol: data sets in rows, models in columns, the best score of a row in bold."""
+    """One booktabs table a task kind, protocol and metric: data sets in rows, models in columns, the best in bold.
+
+    Where scores were published, they stand in a line of their own below ours.
+    """
     tables = []
     for kind, protocol in sorted({(b.kind.__name__, b.protocol) for b in shown}):
         chosen = [b for b in shown if (b.kind.__name__, b.protocol) == (kind, protocol)]
-        variants = list(mean_ranks(chosen))
-        metric = chosen[0].kind.primary
-        lines = [" & ".join([_tex(metric.upper()), *map(_tex, variants)]) + r" \\", r"\midrule"]
-        for board in chosen:
-            rows = {row.variant: row for row in board.rows}
-            cells = [_tex_score(rows[v], metric) if v in rows else "--" for v in variants]
-            lines.append(" & ".join([_tex(board.dataset), *cells]) + r" \\")
-        seeds = sorted({len(row.seeds) for b in chosen for row in b.rows})
-        generated = ", ".join(b.dataset for b in chosen if b.generated)
-        caption = f"Protocol {protocol}. Mean and standard deviation over seeds ({', '.join(map(str, seeds))} a cell)."
-        caption += f" Generated data: {generated}." if generated else ""
-        tables.append(
-            "\\begin{table}\n\\centering\n\\begin{tabular}{l"
-            + "r" * len(variants)
-            + "}\n\\toprule\n"
-            + "\n".join(lines)
-            + "\n\\bottomrule\n\\end{tabular}\n\\caption{"
-            + _tex(caption)
-            + "}\n\\end{table}\n"
-        )
+        tables += [_tex_table(chosen, protocol, metric) for metric in chosen[0].kind.metrics]
     return "% Made by tsbench; needs \\usepackage{booktabs}\n" + "\n".join(tables)
 
 
-def _tex_score(row: Row, metric: str) -> str:
-    score = row.scores[metric]
+def _tex_table(chosen: Sequence[Board], protocol: str, metric: str) -> str:
+    variants = list(mean_ranks(chosen))
+    lines = [" & ".join([_tex(metric.upper()), *map(_tex, variants)]) + r" \\", r"\midrule"]
+    for board in chosen:
+        rows = {row.variant: row for row in board.rows}
+        sign = -1 if board.kind.metrics[metric].higher_is_better else 1
+        best = min(sign * row.scores[metric].mean for row in board.rows)
+        cells = [_tex_score(rows[v].scores[metric], sign, best) if v in rows else "--" for v in variants]
+        mark = "$^*$" if board.generated else ""
+        lines.append(" & ".join([_tex(board.dataset) + mark, *cells]) + r" \\")
+        published = [rows[v].published.get(metric) if v in rows else None for v in variants]
+        if any(published):
+            lines.append(" & ".join([r"\quad published", *(f"{p.value:g}" if p else "--" for p in published)]) + r" \\")
+    seeds = ", ".join(map(str, sorted({len(row.seeds) for b in chosen for row in b.rows})))
+    caption = f"{metric.upper()}, protocol {protocol}. Mean and standard deviation over seeds ({seeds} a cell)."
+    caption += " $^*$ generated data." if any(b.generated for b in chosen) else ""
+    return (
+        "\\begin{table}\n\\centering\n\\begin{tabular}{l" + "r" * len(variants) + "}\n\\toprule\n"
+        + "\n".join(lines) + "\n\\bottomrule\n\\end{tabular}\n\\caption{" + caption + "}\n\\end{table}\n"
+    )  # fmt: skip
+
+
+def _tex_score(score: Spread, sign: int, best: float) -> str:
     text = f"{score.mean:.4f}" if score.std is None else f"{score.mean:.4f} \\pm {score.std:.4f}"
-    return f"$\\mathbf{{{text}}}$" if row.rank == 1 else f"${text}$"
+    return f"$\\mathbf{{{text}}}$" if sign * score.mean == best else f"${text}$"
 
 
 def _tex(text: str) -> str:

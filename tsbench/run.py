@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import traceback
@@ -20,6 +21,7 @@ from filelock import Timeout
 from tsbench.artifacts import save_model
 from tsbench.cell import Cell, find_dataset, identity, key_of
 from tsbench.data import Samples, Splits, Subset
+from tsbench.dataset import file_digest, find_file
 from tsbench.environment import environment, gpu_memory_mb, peak_memory_mb, reset_peak_memory
 from tsbench.errors import Pruned, TsbenchError
 from tsbench.evaluate import score
@@ -86,6 +88,10 @@ def new_result(cell: Cell, key: str, options: Options) -> Result:
         "threads": options.threads,
         "environment": environment(),
         "invocation": options.invocation,
+        "curves": [],
+        "seconds": {},
+        "cpu_seconds": {},
+        "finished": _now(),
     }
 
 
@@ -98,64 +104,76 @@ def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
     result = new_result(cell, key, options)
     watch = Stopwatch()
     try:
-        result |= _execute(cell, key, store, options, watch)
+        _execute(cell, key, store, options, watch, result)
     except Pruned as pruned:
         result |= {"status": "pruned", "reason": str(pruned)}
     except Exception as error:
         known = isinstance(error, TsbenchError)
         result |= {"status": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
         result["traceback"] = None if known else traceback.format_exc()
-    result["seconds"], result["cpu_seconds"] = watch.wall, watch.cpu
-    result["finished"] = _now()
+    result |= {"seconds": watch.wall, "cpu_seconds": watch.cpu, "finished": _now()}
     return result
 
 
-def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwatch) -> Result:
+def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwatch, result: Result) -> None:
+    """Run a cell and add to its result as things become known, so that a failure keeps what came before it."""
     torch.set_num_threads(options.threads)
-    reset_peak_memory()
+    device = torch.device(options.device)
     parts = identity(cell, options.data)
     if key_of(parts) != key:
         raise TsbenchError(f"{cell.dataset}: the file changed since the plan was made. Run the command again.")
-    dataset = find_dataset(cell)
     with watch("load"):
         splits = load_splits(cell.dataset, cell.protocol, options.data, parts["content"])
+    result |= {"data": describe(cell, splits, options.data, parts["content"]), "code": parts["code"]}
+    result["task"] = splits.task.record()
     run = Run(
         seed=cell.seed,
-        device=torch.device(options.device),
+        device=device,
         checkpoint=store.path("checkpoints", f"{key}.pt"),
         checkpoint_seconds=options.checkpoint_seconds,
         whole_batches="validation" in splits.whole_batches,
         report=options.report or (lambda epoch, curve: None),
+        curves=result["curves"],
     )
+    reset_peak_memory(device)
     with watch("fit"):
         model = fit(cell, splits, run)
     with watch("evaluate"):
-        scores = {"validation": score(model, splits.validation.to(run.device))}
+        scores = {"validation": score(model, splits.validation.to(device))}
         if cell.test:
-            scores["test"] = score(model, _test_samples(splits, cell).to(run.device))
-    result = {
-        "data": {
-            "name": dataset.name,
-            "label": dataset_label(dataset),
-            "family": dataset.name.split("/")[0],
-            "digest": parts["content"],
-            "generated": dataset.generated,
-            "sources": [asdict(source) for source in dataset.sources],
-            "samples": {s: len(getattr(splits, s)) for s in ("train", *scores)},
-        },
-        "task": splits.task.record(),
-        "code": parts["code"],
+            test = _test_samples(splits, cell).to(device)
+            scores["test"] = score(model, test)
+    for split, found in scores.items():
+        if not all(math.isfinite(value) for value in found.values.values()):
+            raise TsbenchError(f"{split} scores are not finite: {found.values}")
+    result |= {
         "scores": {split: s.values for split, s in scores.items()},
         "units": {split: s.units for split, s in scores.items()},
-        "curves": run.curves,
         "parameters": model.parameter_count(),
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "gpu_memory_mb": gpu_memory_mb() if options.device.startswith("cuda") else None,
+        "gpu_memory_mb": gpu_memory_mb(device),
     }
     if cell.test:
-        result["examples"] = _examples(model, splits, cell, run)
+        batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
+        result["examples"] = splits.task.examples(model.predict(batch), batch)
         save_model(store.path("artifacts", key), cell, model)
-    return result
+
+
+def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, Any]:
+    """What a result says about its data; `verified` is None where no trustworthy checksum is known."""
+    dataset = find_dataset(cell)
+    known = [s for s in dataset.sources if s.sha256]
+    samples = {"train": len(splits.train), "validation": len(splits.validation)}
+    return {
+        "name": dataset.name,
+        "label": dataset_label(dataset),
+        "family": dataset.name.split("/")[0],
+        "digest": digest,
+        "generated": dataset.generated,
+        "verified": all(file_digest(find_file(data, s.file)) == s.sha256 for s in known) if known else None,
+        "sources": [asdict(source) for source in dataset.sources],
+        "samples": samples | ({"test": len(_test_samples(splits, cell))} if cell.test else {}),
+    }
 
 
 def fit(cell: Cell, splits: Splits, run: Run) -> Model:
@@ -184,15 +202,8 @@ def _test_samples(splits: Splits, cell: Cell) -> Samples:
     """The test samples that the protocol counts."""
     if "test" not in splits.whole_batches:
         return splits.test
-    size = cell.settings.get("batch_size", 32)
+    size = min(cell.settings.get("batch_size", 32), len(splits.test))
     return Subset(splits.test, len(splits.test) // size * size)
-
-
-def _examples(model: Model, splits: Splits, cell: Cell, run: Run) -> dict[str, Any]:
-    """A few test predictions for plots."""
-    test = _test_samples(splits, cell).to(run.device)
-    batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
-    return splits.task.examples(model.predict(batch), batch)
 
 
 class Stopwatch:

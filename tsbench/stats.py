@@ -28,7 +28,7 @@ class Comparison:
     def words(self) -> str:
         """The finding in words."""
         if self.p is None:
-            return f"too few units to test ({self.units})"
+            return f"not tested: too few units ({self.units}), or different ones"
         if self.p >= 0.05:
             return f"no significant difference (p = {self.p:.2g})"
         return f"significant (p = {self.p:.2g})"

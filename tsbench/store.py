@@ -55,13 +55,11 @@ class Store:
 
     def read(self, key: str) -> Result | None:
         """The result of a finished cell."""
-        path = self.path("cells", f"{key}.json")
-        return read_json(path) if path.exists() else None
+        return _read_if_there(self.path("cells", f"{key}.json"))
 
     def failure(self, key: str) -> Result | None:
         """The last failure of a cell that is not finished."""
-        path = self.path("failures", f"{key}.json")
-        return read_json(path) if path.exists() else None
+        return _read_if_there(self.path("failures", f"{key}.json"))
 
     def results(self) -> Iterator[Result]:
         """All finished and pruned results."""
@@ -71,8 +69,8 @@ class Store:
     def failures(self) -> Iterator[Result]:
         """Failures of cells that are still not finished."""
         for path in sorted(self.path("failures", "").glob("*.json")):
-            if not self.finished(path.stem):
-                yield read_json(path)
+            if not self.finished(path.stem) and (result := _read_if_there(path)):
+                yield result
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,6 +86,15 @@ def write_json(path: Path, value: Any) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _read_if_there(path: Path) -> Result | None:
+    """Another process may remove a failure between any two of our steps."""
+    try:
+        result: Result = read_json(path)
+    except FileNotFoundError:
+        return None
+    return result
 
 
 def read_json(path: Path) -> Any:

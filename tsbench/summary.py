@@ -68,8 +68,9 @@ class Board:
     protocol: str
     kind: type[Task]
     rows: list[Row]
-    test_samples: int
+    test_samples: str
     generated: bool
+    digest: str
     absent: list[Published]
     warnings: list[str]
 
@@ -87,7 +88,7 @@ def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: st
         datasets: globs of labels or specs; none means all.
         protocol: only this one.
     """
-    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
         cell = result["cell"]
         if result["status"] != "finished" or not cell["test"] or (protocol and cell["protocol"] != protocol):
@@ -95,13 +96,19 @@ def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: st
         names = (result["data"]["label"], result["data"]["name"], cell["dataset"])
         if datasets and not any(name == d or fnmatch.fnmatchcase(name, d) for d in datasets for name in names):
             continue
-        groups[result["data"]["label"], cell["protocol"]].append(result)
-    return [_board(label, used, group) for (label, used), group in sorted(groups.items(), key=_natural)]
+        groups[result["data"]["label"], cell["protocol"], result["data"]["digest"]].append(result)
+    found = [_board(label, used, group) for (label, used, _), group in sorted(groups.items(), key=_natural)]
+    for board in found:  # files of one name and different content are different data
+        if [b.title for b in found].count(board.title) > 1:
+            board.warnings.insert(
+                0, f"another table has this name but other data; these have digest {board.digest[:12]}"
+            )
+    return found
 
 
-def _natural(item: tuple[tuple[str, str], Any]) -> list[Any]:
+def _natural(item: tuple[tuple[str, str, str], Any]) -> list[Any]:
     """Sort key that puts horizon 96 before 192."""
-    label, protocol = item[0]
+    label, protocol, _ = item[0]
     return [(part.isdigit(), int(part) if part.isdigit() else part) for part in label.split("/")] + [(True, protocol)]
 
 
@@ -128,8 +135,9 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
         protocol,
         kind,
         rows,
-        first["data"]["samples"]["test"],
+        " or ".join(str(n) for n in sorted({r["data"]["samples"]["test"] for r in results})),
         first["data"]["generated"],
+        first["data"]["digest"],
         absent,
         _warnings(rows, first),
     )
@@ -187,6 +195,12 @@ def _warnings(rows: list[Row], first: Result) -> list[str]:
     unknown = [s["file"] for s in first["data"]["sources"] if s["sha256"] is None and s["url"]]
     if unknown:
         found.append(f"no trustworthy checksum is known for {', '.join(unknown)}; shape was checked, content was not")
+    if any(r["data"].get("verified") is False for row in rows for r in row.results):
+        found.append("the file's checksum is not the canonical one: same shape, but perhaps other numbers")
+    if len({r["data"]["samples"]["test"] for row in rows for r in row.results}) > 1:
+        found.append(
+            "the protocol leaves out the last partial batch, so models with other batch sizes see other windows"
+        )
     versions = {r["environment"]["torch"] for row in rows for r in row.results}
     if len(versions) > 1:
         found.append(f"made with different torch versions: {', '.join(sorted(versions))}")

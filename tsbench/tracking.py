@@ -6,6 +6,7 @@ run or by `tsbench sync`. Training code never imports this module.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,15 +17,17 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tsbench.errors import TsbenchError
+from tsbench.errors import TsbenchError, UsageError
 from tsbench.registry import task_kinds
-from tsbench.store import Result, Store, read_json
+from tsbench.store import Result, Store, read_json, write_json
 
 #: Set before mlflow is imported: no usage reports, and a store that is down is given up on in seconds.
 ENVIRONMENT = {
@@ -33,10 +36,17 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 POLL_SECONDS = 1.0
+MOST_PROBLEMS = 3  # in a row from the start: then the store is down
 
 
 def tracking_uri(store: Store, wanted: str) -> str:
-    """The URI to use: the one wanted, or SQLite in the results folder."""
+    """The URI to use: the one wanted, or SQLite in the results folder.
+
+    Raises:
+        UsageError: none is wanted.
+    """
+    if wanted == "none":
+        raise UsageError("--tracking none (or MLFLOW_TRACKING_URI=none) names no MLflow store")
     return wanted or f"sqlite:///{store.root / 'mlflow.db'}"
 
 
@@ -52,7 +62,7 @@ class Follower:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **ENVIRONMENT},
+            env={**ENVIRONMENT, **os.environ},
             start_new_session=True,
         )
 
@@ -86,21 +96,29 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
     Raises:
         TsbenchError: the store cannot be used; nothing is lost.
     """
+    problems: list[str] = []
+    sent = 0
     with store.lock("tracking"):
-        waiting = list(unsent(store, uri))
-        if not waiting and not _unsent_studies(store, uri):
+        if not any(unsent(store, uri)) and not _unsent_studies(store, uri):
             return 0
         try:
             tracker = Tracker(store, uri)
-            for count, (name, result) in enumerate(waiting, 1):
-                tracker.send(name, result)
-                report(count)
-            tracker.send_studies()
-        except TsbenchError:
-            raise
         except Exception as error:  # whatever a store or network can raise: the results stay where they are
             raise TsbenchError(f"MLflow at {uri}: {_first_line(error)}") from error
-    return len(waiting)
+        jobs = [partial(tracker.send, name, result) for name, result in unsent(store, uri)]
+        jobs += [partial(tracker.send_study, path) for path in _unsent_studies(store, uri)]
+        for job in jobs:  # one that cannot be sent does not keep back the others
+            try:
+                job()
+                sent += job.func == tracker.send
+                report(sent)
+            except Exception as error:
+                problems.append(_first_line(error))
+                if len(problems) >= MOST_PROBLEMS and not sent:
+                    break
+    if problems:
+        raise TsbenchError(f"MLflow at {uri}: {sent} sent, {len(problems)} not: {problems[0]}")
+    return sent
 
 
 def unsent(store: Store, uri: str) -> Iterator[tuple[str, Result]]:
@@ -110,7 +128,10 @@ def unsent(store: Store, uri: str) -> Iterator[tuple[str, Result]]:
         for path in sorted(store.path(kind, "").glob("*.json")):
             if kind == "cells" and (sent / path.stem).exists():
                 continue
-            result = read_json(path)
+            try:
+                result = read_json(path)
+            except (FileNotFoundError, TsbenchError):
+                continue  # a failure that was just made good, or a damaged file, which `report` names
             name = path.stem if kind == "cells" else f"{path.stem}-{result['invocation']}"
             if not (sent / name).exists():
                 yield name, result
@@ -119,6 +140,14 @@ def unsent(store: Store, uri: str) -> Iterator[tuple[str, Result]]:
 def _marks(store: Store, uri: str) -> Path:
     """The folder with one file for each thing that was sent to `uri`, holding its run id."""
     return store.path("tracking", hashlib.sha256(uri.encode()).hexdigest()[:12])
+
+
+def _results_id(store: Store) -> str:
+    """A name of this results folder that no other has, so that a shared server tells whose a run is."""
+    path = store.path("tracking", "id")
+    if not path.exists():
+        write_json(path, uuid.uuid4().hex)
+    return str(read_json(path))
 
 
 def _unsent_studies(store: Store, uri: str) -> list[Path]:
@@ -143,16 +172,16 @@ class Tracker:
         from mlflow import MlflowClient
 
         self.client = MlflowClient(uri)
+        self.results = _results_id(store)
         self.experiments: dict[str, str] = {}
 
     def send(self, name: str, result: Result) -> None:
         """Create, fill and end the run of one result; a half-sent one from an interrupted sync is replaced."""
-        experiment = self._experiment(
-            result["cell"]["dataset"].split("/")[0] if "data" not in result else result["data"]["family"]
-        )
+        experiment = self._experiment_of(result)
         begun = self.marks / "begun" / name
         if begun.exists():
-            for run in self.client.search_runs([experiment], f"tags.`tsbench.name` = '{name}'"):
+            mine = f"tags.`tsbench.name` = '{name}' and tags.`tsbench.results` = '{self.results}'"
+            for run in self.client.search_runs([experiment], f"{mine} and attributes.status = 'RUNNING'"):
                 self.client.delete_run(run.info.run_id)
         begun.touch()
         run_id = self.client.create_run(
@@ -183,6 +212,7 @@ class Tracker:
             "mlflow.source.name": "tsbench",
             "mlflow.source.git.commit": (made.get("git") or "").removesuffix("+changes"),
             "tsbench.name": name,
+            "tsbench.results": self.results,
             "tsbench.key": result["key"],
             "tsbench.suite": result["suite"] or "",
             "tsbench.status": result["status"],
@@ -199,7 +229,7 @@ class Tracker:
 
     def _experiment_of(self, result: Result) -> str:
         family = result["data"]["family"] if "data" in result else result["cell"]["dataset"].split("/")[0]
-        return self._experiment(family)
+        return self._experiment(family or "files")
 
     def _fill(self, run_id: str, result: Result) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
@@ -252,22 +282,22 @@ class Tracker:
             mark.write_text(run_id)
         return mark.read_text()
 
-    def send_studies(self) -> None:
-        """Bring the parent runs of studies up to date."""
-        from mlflow.entities import Metric, Param
+    def send_study(self, path: Path) -> None:
+        """Bring the parent run of a study up to date; tags, unlike parameters, may change as it goes on."""
+        from mlflow.entities import Metric, RunTag
 
-        for path in _unsent_studies(self.store, self.uri):
-            study = read_json(path)
-            run_id = self._study_run(path.stem, self._experiment(study["family"]))
-            now = int(time.time() * 1000)
-            values = {k: v for k, v in study.items() if isinstance(v, int | float)}
-            self.client.log_batch(run_id, [Metric(_name(k), float(v), now, 0) for k, v in values.items()])
-            if study["finished"]:
-                best = {f"best.{k}": str(v) for k, v in study["best"].items()}
-                self.client.log_batch(run_id, params=[Param(k, v) for k, v in best.items()])
-                self.client.log_dict(run_id, study, "study.json")
-                self.client.set_terminated(run_id)
-            (self.marks / _study_mark(path)).touch()
+        study = read_json(path)
+        run_id = self._study_run(path.stem, self._experiment(study["family"]))
+        now = int(time.time() * 1000)
+        values = {k: study[k] for k in ("trials", "pruned", "best_value")}
+        tags = {f"best.{k}": str(v) for k, v in study["best"].items()}
+        tags |= {k: str(study[k]) for k in ("dataset", "model", "protocol")}
+        metrics = [Metric(_name(k), float(v), now, 0) for k, v in values.items()]
+        self.client.log_batch(run_id, metrics, tags=[RunTag(k, v) for k, v in tags.items()])
+        self.client.log_dict(run_id, study, "study.json")
+        if study["finished"]:
+            self.client.set_terminated(run_id)
+        (self.marks / _study_mark(path)).touch()
 
 
 def _final(result: Result) -> dict[str, float]:
@@ -328,16 +358,19 @@ def follow(store: Store, uri: str) -> None:
         last = over.is_set()
         problem = ""
         try:
-            total += sync(store, uri, lambda sent: print(f"sending: {sent}", flush=True))
+            total += sync(store, uri, lambda sent: _say(f"sending: {sent}"))
         except (TsbenchError, Timeout) as error:
             problem = str(error)
         if last:
-            print(
-                f"{problem}; `tsbench sync` sends what it misses" if problem else f"{total} runs sent to MLflow",
-                flush=True,
-            )
+            _say(f"{problem}; `tsbench sync` sends what it misses" if problem else f"{total} runs sent to MLflow")
             return
         over.wait(30 * POLL_SECONDS if problem else POLL_SECONDS)
+
+
+def _say(line: str) -> None:
+    """Tell the parent, if it is still there."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from tsbench.data import Batch, Samples
 from tsbench.errors import TsbenchError, UsageError, unknown
 from tsbench.evaluate import score
-from tsbench.optim import Optimizer, make_optimizer
+from tsbench.optim import OPTIMIZERS, Optimizer, make_optimizer
 
 if TYPE_CHECKING:
     from tsbench.model import NeuralModel, Run
@@ -41,6 +42,15 @@ class TrainConfig:
     precision: str = "fp32"  # or bf16: autocast of the forward pass
     compile: bool = False  # torch.compile
 
+    def __post_init__(self) -> None:
+        """Refuse what no training can have, before anything runs."""
+        for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        for name, least in (("lr", 0.0), ("batch_size", 1), ("epochs", 1), ("patience", 0), ("accumulate", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)} must be at least {least}")
+
 
 #: Learning-rate factor after `progress` epochs of `epochs`.
 SCHEDULES = {
@@ -57,16 +67,6 @@ class Diverged(TsbenchError):
     """Training produced a loss that is not a number."""
 
 
-def validate_config(config: TrainConfig) -> None:
-    """Refuse settings that no training can have."""
-    for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-        if getattr(config, name) not in known:
-            raise unknown(name, getattr(config, name), known)
-    for name, least in (("lr", 0.0), ("batch_size", 1), ("epochs", 1), ("patience", 0), ("accumulate", 1)):
-        if getattr(config, name) < least:
-            raise UsageError(f"{name}={getattr(config, name)} must be at least {least}")
-
-
 def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -> None:
     """Fit `model`, stop early on validation, and leave it with its best epoch's weights.
 
@@ -79,9 +79,10 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
         Pruned: `run.report` gave the trial up.
     """
     config: TrainConfig = model.config
-    validate_config(config)
     samples, validation = samples.to(run.device), validation.to(run.device)
-    state = _State(model, make_optimizer(config.optimizer, model.parameters(), config.lr, config.weight_decay))
+    state = _State(
+        model, make_optimizer(config.optimizer, model.parameters(), config.lr, config.weight_decay), run.device
+    )
     state.resume(run)
     backward = _backward(model, run.device.type)
     saved = time.monotonic()
@@ -134,14 +135,14 @@ def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backwa
                     parameter.grad /= len(group)
         if config.clip:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        state.optimizer.set_lr(_learning_rate(config, state.epoch + step / steps))
+        state.optimizer.set_lr(_learning_rate(config, state.epoch + step / steps, 1 / steps))
         state.optimizer.step()
     return torch.stack(losses).double().mean().item()
 
 
-def _learning_rate(config: TrainConfig, progress: float) -> float:
-    """Rate after `progress` epochs."""
-    warm = min(1.0, progress / config.warmup) if config.warmup else 1.0
+def _learning_rate(config: TrainConfig, progress: float, step: float) -> float:
+    """Rate of the step that begins after `progress` epochs and is `step` epochs long."""
+    warm = min(1.0, (progress + step) / config.warmup) if config.warmup else 1.0
     return config.lr * warm * SCHEDULES[config.schedule](progress, config.epochs)
 
 
@@ -153,7 +154,7 @@ def _validation_score(model: NeuralModel, validation: Samples, run: Run) -> floa
     """
     order = None
     if run.whole_batches:
-        size = model.config.batch_size
+        size = min(model.config.batch_size, len(validation))
         order = shuffled(len(validation))[: len(validation) // size * size]
     chosen = score(model, validation, order).values[model.task.primary]
     # Published code evaluates the test set here, every epoch. We never touch it, but opening its loader
@@ -172,15 +173,23 @@ def _draw() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
+def _device_random(device: torch.device) -> Tensor | None:
+    """State of an accelerator's own random generator."""
+    if device.type not in ("cuda", "mps"):
+        return None
+    state: Tensor = getattr(torch, device.type).get_rng_state()
+    return state
+
+
 class _State:
     """Everything a resumed training needs, beyond the model's own weights."""
 
-    def __init__(self, model: NeuralModel, optimizer: Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(self, model: NeuralModel, optimizer: Optimizer, device: torch.device) -> None:
+        self.model, self.optimizer, self.device = model, optimizer, device
         self.epoch = 0  # epochs done
         self.stale = 0  # epochs since the best one
         self.best_score: float | None = None
-        self.best = self._weights()
+        self.best: dict[str, Tensor] = {}
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -207,7 +216,7 @@ class _State:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "random_device": _device_random(self.device),
             "curves": curves,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,12 +227,15 @@ class _State:
         """Continue from `run.checkpoint` if there is one."""
         if run.checkpoint is None or not run.checkpoint.exists():
             return
-        state = torch.load(run.checkpoint, weights_only=True, map_location="cpu")
+        try:
+            state = torch.load(run.checkpoint, weights_only=True, map_location="cpu")
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+            return  # cut by a power failure: start over
         self.epoch, self.stale, self.best_score = state["epoch"], state["stale"], state["best_score"]
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
-        if state["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        if state["random_device"] is not None and self.device.type in ("cuda", "mps"):
+            getattr(torch, self.device.type).set_rng_state(state["random_device"])
         run.curves[:] = state["curves"]

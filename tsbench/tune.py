@@ -11,8 +11,11 @@ import hashlib
 import json
 import multiprocessing
 import os
+import platform
 import re
+import signal
 import statistics
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +27,7 @@ from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.commands import parse_settings, run_all, tracking
 from tsbench.dataset import Dataset
 from tsbench.errors import Pruned, TsbenchError, UsageError
+from tsbench.executor import exit_with_parent
 from tsbench.plan import FIRST_SEED, dataset_spec, parse_seeds
 from tsbench.registry import find_datasets, find_model
 from tsbench.run import Options, run_cell
@@ -39,8 +43,8 @@ LOCK, KEY, REASON = "lock", "key", "reason"  # user attributes of a trial
 class Search:
     """One study: data set, model, fixed settings and where it is kept."""
 
-    def __init__(self, args: argparse.Namespace, worker: int = 0) -> None:
-        self.args, self.worker = args, worker
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
         self.store = Store(args.results)
         self.dataset: Dataset = _single(args.dataset)
         self.model, settings = parse_spec(args.model)
@@ -54,7 +58,8 @@ class Search:
         # A cell with the fixed settings, made to have every mistake reported before the first trial.
         base = self.cell({}, FIRST_SEED)
         self.protocol = base.protocol
-        self.digest = identity(base, args.data)["content"]
+        about = identity(base, args.data)
+        self.digest, self.code = about["content"], about["code"]
         self.name = args.study or re.sub(r"[^\w.-]+", "-", f"{base.dataset}-{base.variant}-{base.protocol}").strip("-")
         metric = self.dataset.kind.metrics[self.dataset.kind.primary]
         self.direction: Literal["maximize", "minimize"] = "maximize" if metric.higher_is_better else "minimize"
@@ -89,6 +94,7 @@ class Search:
                 "content": self.digest,
                 "protocol": self.protocol,
                 "model": self.model,
+                "code": self.code,
                 "fixed": {k: str(v) for k, v in self.fixed.items()},
             }
             if known is None:
@@ -97,17 +103,15 @@ class Search:
                 raise UsageError(
                     f"study {self.name!r} exists for something else ({known}); choose another --study name"
                 )
-        # Seeded, so that one process gives the same study again; not with the same numbers after a restart.
-        study.sampler = optuna.samplers.TPESampler(
-            seed=FIRST_SEED + len(study.get_trials(deepcopy=False)) + 1000 * self.worker
-        )
         return study
 
 
 def tune(args: argparse.Namespace) -> int:
     """Run trials until the study has as many as asked for, then the best setting over seeds."""
-    if args.trials < 1:
-        raise UsageError(f"--trials {args.trials}: at least 1")
+    if args.trials < 1 or args.jobs < 1:
+        raise UsageError(f"--trials {args.trials} and --jobs {args.jobs} must be at least 1")
+    if args.study and not re.fullmatch(r"[\w.-]+", args.study):
+        raise UsageError(f"--study {args.study!r}: letters, digits, - _ and . only; it names a file too")
     search = Search(args)
     study = search.open_study()
     done = len(_ended(study))
@@ -128,7 +132,7 @@ def tune(args: argparse.Namespace) -> int:
 def _work_together(args: argparse.Namespace) -> None:
     context = multiprocessing.get_context("spawn")
     plain = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != "command"})
-    workers = [context.Process(target=work, args=(plain, i), daemon=True) for i in range(args.jobs)]
+    workers = [context.Process(target=work, args=(plain, True), daemon=True) for _ in range(args.jobs)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -138,9 +142,14 @@ def _work_together(args: argparse.Namespace) -> None:
         raise TsbenchError(f"all workers of the study died (exit codes {died}); the same command continues the study")
 
 
-def work(args: argparse.Namespace, worker: int = 0) -> None:
+def work(args: argparse.Namespace, child: bool = False) -> None:
     """Take trials one by one until the study has enough; one process of possibly many."""
-    search = Search(args, worker)
+    import optuna
+
+    if child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
+        threading.Thread(target=exit_with_parent, daemon=True).start()
+    search = Search(args)
     study = search.open_study()
     options = Options(args.data.resolve(), args.device, args.threads, invocation=f"study-{os.getpid()}")
     while True:
@@ -151,10 +160,13 @@ def work(args: argparse.Namespace, worker: int = 0) -> None:
                     return
                 trial = None
             else:
+                # Seeded by the number of trials: one process alone gives the same study again, and no two processes
+                # or restarts draw the same numbers.
+                study.sampler = optuna.samplers.TPESampler(seed=FIRST_SEED + len(study.get_trials(deepcopy=False)))
                 trial = study.ask(search.space)
                 lock = search.store.lock(f"trial-{_short(search.name)}-{trial.number}")
                 lock.acquire()
-                trial.set_user_attr(LOCK, Path(lock.lock_file).name)
+                trial.set_user_attr(LOCK, _holder(Path(lock.lock_file)))
         if trial is None:
             time.sleep(0.5)  # others are at the last trials; one of them may die and leave its trial to us
             continue
@@ -179,7 +191,8 @@ def _try(search: Search, study: optuna.Study, trial: optuna.Trial, options: Opti
     cell = search.cell(trial.params, FIRST_SEED, trial=True)
     key = key_of(identity(cell, search.args.data))
     trial.set_user_attr(KEY, key)
-    outcome = run_cell(cell, key, search.store, replace(options, report=report))
+    while (outcome := run_cell(cell, key, search.store, replace(options, report=report))) == "busy":
+        time.sleep(0.2)  # another process tries the same settings; its result will serve
     result = search.store.failure(key) if outcome == "failed" else search.store.read(key)
     assert result is not None
     if result["status"] == "failed":
@@ -202,16 +215,24 @@ def _revive(search: Search, study: optuna.Study) -> None:
     import optuna
 
     for trial in _running(study):
-        name = trial.user_attrs.get(LOCK, "")
-        lock = search.store.lock(Path(name).stem or f"trial-{_short(search.name)}-{trial.number}")
+        path = Path(trial.user_attrs.get(LOCK, {}).get("path", ""))
+        if trial.user_attrs.get(LOCK) != _holder(path):
+            continue  # of another machine, or asked for just now: not ours to judge
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
+        killed = [t for t in study.get_trials(deepcopy=False) if t.params == trial.params and t.state.name == "FAIL"]
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        if trial.params:
+        if not killed:  # a setting that kills its process twice is not tried a third time
             study.enqueue_trial(trial.params)
         lock.release()
+
+
+def _holder(lock: Path) -> dict[str, str]:
+    """Names a lock beyond this folder and machine, since a study's storage may be shared by several."""
+    return {"path": str(lock.resolve()), "host": platform.node()}
 
 
 def _ended(study: optuna.Study) -> list[Any]:

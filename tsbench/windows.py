@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Batch, Splits
+from tsbench.errors import UsageError
 from tsbench.tasks.forecasting import Forecasting
 
 
@@ -38,7 +39,7 @@ class Windows:
 
     def batch(self, indices: Tensor) -> Batch:
         """Inputs `(batch, look_back, channel)` and targets `(batch, horizon, channel)`, both views of one gather."""
-        rows = (indices.unsqueeze(1) + self.first).view(-1)
+        rows = (indices.to(self.first.device).unsqueeze(1) + self.first).view(-1)
         window = self.rows.index_select(0, rows).view(len(indices), len(self.first), -1).transpose(1, 2)
         return Batch(*window.split_with_sizes((self.look_back, self.horizon), 1))
 
@@ -74,7 +75,12 @@ def forecasting_splits(
         rows: split sizes; rows after their sum are not used.
         task: look-back and horizon.
         whole_batches: see `Splits`.
+
+    Raises:
+        UsageError: the rows hold no window; the message says what to set.
     """
+    if problem := shortage(rows, task.look_back, task.horizon):
+        raise UsageError(f"{problem}; set a smaller one after the data set's name, as in NAME:look_back=24,horizon=8")
     train = values[: rows.train]
     scale = train.std(axis=0)  # population standard deviation, in float64
     scaled = (values - train.mean(axis=0)) / np.where(scale == 0, 1.0, scale)
@@ -91,6 +97,8 @@ def forecasting_splits(
 
 def shortage(rows: Rows, look_back: int, horizon: int) -> str | None:
     """Why these rows cannot be windowed, or None if they can."""
+    if min(look_back, horizon) < 1:
+        return f"look_back {look_back} and horizon {horizon} must be at least 1"
     if rows.train < look_back + horizon:
         return f"{rows.train} training rows hold no window of look_back {look_back} + horizon {horizon}"
     short = min(rows.validation, rows.test)

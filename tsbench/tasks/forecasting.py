@@ -32,7 +32,7 @@ class Forecasting(Task):
     season: int = 1
 
     primary: ClassVar[str] = "mse"
-    unit: ClassVar[str] = "block of `horizon` consecutive windows"
+    unit: ClassVar[str] = "every second block of `horizon` consecutive windows, so that units share no target step"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mse": Metric(False, "mean squared error over all windows, steps and channels, on scaled data"),
         "mae": Metric(False, "mean absolute error over all windows, steps and channels, on scaled data"),
@@ -90,10 +90,11 @@ class Forecasting(Task):
 
 
 class ForecastMeter:
-    """Mean squared and absolute error, and both for each block of `horizon` windows.
+    """Mean squared and absolute error, and both for units that a paired test may treat as separate.
 
-    Windows at stride 1 overlap, so their errors are no independent observations; blocks as long as the
-    horizon share no target step with the block after next and serve as units in paired tests.
+    Windows at stride 1 overlap, so their errors are no independent observations. A block of `horizon` windows covers
+    2 * horizon - 1 target steps: every second block shares none with the next. A last block under half the length is
+    left out of the units.
     """
 
     def __init__(self, horizon: int) -> None:
@@ -107,8 +108,10 @@ class ForecastMeter:
 
     def scores(self) -> Scores:
         """Means over windows, in float64."""
-        errors = torch.cat(self.errors, dim=1).double().cpu()  # (2, windows)
+        errors = torch.cat(self.errors, dim=1).cpu().double()  # (2, windows)
         means = errors.mean(1).tolist()
-        blocks = [block.mean(1).tolist() for block in errors.split(self.horizon, dim=1)]
+        chosen = errors.split(self.horizon, dim=1)[::2]
+        whole = [block for block in chosen if 2 * block.shape[1] >= self.horizon] or chosen
+        blocks = [block.mean(1).tolist() for block in whole]
         units = {name: [b[i] for b in blocks] for i, name in enumerate(("mse", "mae"))}
         return Scores({"mse": means[0], "mae": means[1]}, units)
