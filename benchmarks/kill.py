@@ -19,7 +19,7 @@ from tsbench.store import Store
 
 SUITE = """
 datasets = ["sktime/airline/12", "sktime/uschange/4", "generated/seasonal/24", "generated/seasonal/48"]
-models = ["linear:epochs=150,patience=0", "dlinear:epochs=150,patience=0"]
+models = ["linear:epochs=100,patience=0", "dlinear:epochs=100,patience=0"]
 seeds = 5
 """
 
@@ -28,7 +28,9 @@ def main() -> None:
     """Kill, restart, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--longest", type=float, default=9.0, help="most seconds before a kill")
+    parser.add_argument(
+        "--longest", type=float, default=14.0, help="most seconds before a kill; starting takes about 5"
+    )
     args = parser.parse_args()
     random.seed(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -40,7 +42,7 @@ def main() -> None:
         lost = again = kills = 0
         for _ in range(args.times):
             process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True)
-            time.sleep(random.uniform(3.0, args.longest))
+            time.sleep(random.uniform(5.0, args.longest))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1

@@ -7,18 +7,15 @@ import ast
 import os
 import subprocess
 import sys
-import time
-import uuid
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 from tsbench import registry
 from tsbench.cell import Cell
 from tsbench.errors import UsageError
-from tsbench.executor import run_cells
 from tsbench.plan import Plan, Suite, make_plan, parse_seeds, read_suite
-from tsbench.run import Options
-from tsbench.settings import parse_assignments
+from tsbench.session import parse_settings, run_all, tracking
 from tsbench.store import Store
 
 
@@ -33,96 +30,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not plan.cells:
         raise UsageError("nothing to run: no model fits a data set whose files are there (reasons above)")
-    failed = run_all(args, store, todo, args.suite)
-    if not args.no_report:
-        from tsbench.report import leaderboard
+    failed = 0
+    with tracking(args, store) if todo else nullcontext():
+        if todo:
+            failed = run_all(args, store, todo, args.suite)
+        if not args.no_report:
+            from tsbench.report import leaderboard
 
-        print(leaderboard(store, {cell.dataset for cell in plan.cells.values()}, args.protocol))
+            print(leaderboard(store, {cell.dataset for cell in plan.cells.values()}, args.protocol), flush=True)
     return 1 if failed else 0
-
-
-def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suite: str | None) -> int:
-    """Run cells with progress and tracking; returns how many failed."""
-    if not cells:
-        return 0
-    check_device(args.device)
-    options = Options(
-        args.data.resolve(),
-        args.device,
-        args.threads,
-        invocation=uuid.uuid4().hex[:12],
-        suite=suite and Path(suite).stem,
-    )
-    progress = Progress(cells, store)
-    with tracking(args, store):
-        run_cells(cells, store, options, args.jobs, progress)
-        progress.summary()
-    return progress.counts["failed"]
-
-
-class tracking:  # reads as a verb in `with tracking(...)`
-    """Send results to MLflow in the background while a block runs, and the rest after it."""
-
-    def __init__(self, args: argparse.Namespace, store: Store) -> None:
-        from tsbench.tracking import Follower, tracking_uri
-
-        self.follower = None if args.tracking == "none" else Follower(store, tracking_uri(store, args.tracking))
-
-    def __enter__(self) -> None:
-        """The process is running already."""
-
-    def __exit__(self, *error: object) -> None:
-        if self.follower:
-            print(f"MLflow: {self.follower.finish()}", flush=True)
-
-
-class Progress:
-    """One line for each cell that ends."""
-
-    def __init__(self, cells: dict[str, Cell], store: Store) -> None:
-        self.cells, self.store = cells, store
-        self.counts: Counter[str] = Counter()
-        self.begun = time.monotonic()
-
-    def __call__(self, event: str, key: str) -> None:
-        """Print what became of a cell."""
-        if event == "start":
-            return
-        self.counts[event] += 1
-        result = (self.store.failure(key) if event == "failed" else self.store.read(key)) or {}
-        scores = result.get("scores", {}).get("test") or result.get("scores", {}).get("validation") or {}
-        told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        if event in ("failed", "pruned"):
-            told = f"{event.upper()}: {result.get('reason', '')}"
-        if event == "elsewhere":
-            told += "  (by another runner)"
-        seconds = sum(result.get("seconds", {}).values())
-        width = len(str(len(self.cells)))
-        done = sum(self.counts.values())
-        print(
-            f"[{done:{width}}/{len(self.cells)}] {self.cells[key].title()}  {told}  {seconds:.1f} s",
-            flush=True,
-        )
-
-    def summary(self) -> None:
-        """Print the counts."""
-        told = ", ".join(f"{count} {event}" for event, count in sorted(self.counts.items()))
-        print(
-            f"{told or 'nothing to do'} in {time.monotonic() - self.begun:.0f} s; results in {self.store.root}",
-            flush=True,
-        )
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have, before any cell fails on it."""
-    import torch
-
-    kind = device.split(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in there:
-        raise UsageError(f"--device {device}: known are cpu, cuda, cuda:N and mps")
-    if not there[kind]:
-        raise UsageError(f"--device {device}: torch {torch.__version__} finds no such device here; use --device cpu")
 
 
 def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
@@ -138,11 +54,6 @@ def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
     if args.protocol:
         suite = Suite(suite.title, suite.datasets, suite.models, args.protocol, suite.seeds)
     return suite, parse_seeds(args.seeds or str(suite.seeds))
-
-
-def parse_settings(assignments: list[str]) -> dict[str, str]:
-    """The settings of all `--set key=value` arguments."""
-    return {key: value for text in assignments for key, value in parse_assignments(text).items()}
 
 
 def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from tsbench.cell import Cell, identity, key_of, make_cell
-from tsbench.commands import parse_settings, run_all, tracking
 from tsbench.dataset import Dataset
 from tsbench.errors import Pruned, TsbenchError, UsageError
 from tsbench.executor import exit_with_parent
 from tsbench.plan import FIRST_SEED, dataset_spec, parse_seeds
 from tsbench.registry import find_datasets, find_model
 from tsbench.run import Options, run_cell
+from tsbench.session import parse_settings, run_all, tracking
 from tsbench.settings import parse_spec
 from tsbench.store import Store, write_json
 
@@ -126,7 +126,7 @@ def tune(args: argparse.Namespace) -> int:
             _work_together(args)
         study = search.open_study()
         _record(search, study, finished=True)
-    return _final_runs(search, study)
+        return _final_runs(search, study)
 
 
 def _work_together(args: argparse.Namespace) -> None:
@@ -296,7 +296,8 @@ def _final_runs(search: Search, study: optuna.Study) -> int:
     seeds = parse_seeds(search.args.seeds) if search.kind.stochastic else [FIRST_SEED]
     cells = [search.cell(best, seed) for seed in seeds]
     keyed = {key_of(identity(cell, search.args.data)): cell for cell in cells}
-    failed = run_all(search.args, search.store, {k: c for k, c in keyed.items() if not search.store.finished(k)}, None)
+    todo = {k: c for k, c in keyed.items() if not search.store.finished(k)}
+    failed = run_all(search.args, search.store, todo, None) if todo else 0
     results = [r for key in keyed if (r := search.store.read(key))]
     for metric in search.dataset.kind.metrics if results else ():
         values = [r["scores"]["test"][metric] for r in results]
