@@ -59,6 +59,7 @@ def seasonal_series(steps: int = 1000, seed: int = 7) -> np.ndarray:
 
 
 def datasets() -> Iterator[Dataset]:
-    """Two horizons."""
+    """Three horizons."""
+    yield Seasonal(12)
     yield Seasonal(24)
     yield Seasonal(48)

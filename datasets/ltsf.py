@@ -12,7 +12,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ PROTOCOLS = {
     "full": "every test window counts",
     "paper": "as published: the last partial test batch is left out, and models use the recipe of the paper's table",
 }
-_BAD_VALUE = "Fill or remove such rows: a forecast cannot be scored on a missing value."
+_BAD_VALUE = "Fill such cells: a forecast cannot be scored on a missing value, and leaving rows out makes gaps."
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,19 @@ class UserCsv(Dataset):
         series = read_series(self.path)
         rows = fractions(len(series.values))
         season = self.season or infer_season(series.dates)
-        return _splits(series.values, rows, self.look_back, self.horizon, season, protocol)
+        splits = _splits(series.values, rows, self.look_back, self.horizon, season, protocol)
+        return replace(splits, notes=_irregular(series.dates))
+
+
+def _irregular(dates: pd.DatetimeIndex) -> tuple[str, ...]:
+    """A note if steps differ so much that models which count steps may be misled (months differ by a tenth)."""
+    steps = np.diff(dates.asi8)
+    usual = np.median(steps)
+    odd = np.flatnonzero(np.abs(steps - usual) > 0.15 * usual)
+    if not len(odd):
+        return ()
+    where = f"first between {dates[odd[0]]} and {dates[odd[0] + 1]}"
+    return (f"{len(odd)} irregular steps in the dates, {where}; models take all steps as equal",)
 
 
 def datasets() -> Iterator[Dataset]:
@@ -265,8 +277,8 @@ def read_series(path: Path) -> Series:
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(path, "its rows have more cells than its header", "Name every column in the header.", 1)
     if "date" not in table.columns:
-        seen = ", ".join(map(str, table.columns[:5]))
-        raise DataError(path, f"no column `date` among {seen} ...", "Name the time column `date`.", 1)
+        seen = ", ".join(map(str, table.columns[:5])) + (" ..." if len(table.columns) > 5 else "")
+        raise DataError(path, f"no column `date` among {seen}", "Name the time column `date`.", 1)
     if table.shape[1] < 2:
         raise DataError(path, "no column beside `date`", "Add the values to forecast as further columns.", 1)
     dates = _dates(path, text, table.pop("date"))

@@ -66,12 +66,8 @@ class Linear(NeuralModel):
     source = "Zeng et al., Are Transformers Effective for Time Series Forecasting?, AAAI 2023; cure-lab/LTSF-Linear"
     # The authors' scripts (cure-lab/LTSF-Linear @ 0c113668). Table 2 was made with another rate on ETTh2.
     recipes = {
-        "sktime/*@*": {
-            "lr": 0.01,
-            "epochs": 100,
-            "patience": 10,
-        },  # ours: a few steps an epoch need more epochs
-        "generated/*@*": {"lr": 0.01, "epochs": 20},  # ours
+        "sktime/*@*": {"lr": 0.01, "batch_size": 8, "epochs": 300, "patience": 20},  # ours: short series
+        "generated/*@*": {"lr": 0.01, "epochs": 50, "patience": 5},  # ours
         "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
         "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
         "ltsf/etth2/*@paper*": {"lr": 0.005},

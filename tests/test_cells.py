@@ -187,8 +187,8 @@ def test_files_and_options_of_a_users_csv_stay_apart(tsbench: Command, tmp_path:
     ):
         assert tsbench(*run, "--dataset", spec).returncode == 0
     told = tsbench("report").stdout
-    assert told.count("look_back=16") == 2
-    assert told.count("look_back=32") == 1
+    assert told.count("csv/sales/4:look_back=16") == 2
+    assert told.count("csv/sales/4:look_back=32") == 1
     assert told.count("other data; these have digest") == 2
 
 
@@ -211,3 +211,21 @@ def test_published_rate_of_individual_maps() -> None:
         for settings in ({}, {"individual": "true"}, {"individual": "true", "lr": "0.1"})
     ]
     assert rates == [1e-4, 0.005, 0.1]
+
+
+def test_a_bad_file_of_ones_own_stops_the_plan(tsbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("date,a\n2020-01-01,\n")
+    run = tsbench("run", "--dataset", "bad.csv", "--model", "repeat", "--model", "ols")
+    assert run.returncode == 2
+    assert "bad.csv:2: column `a`: empty or NaN" in run.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_gap_in_the_dates_is_said_in_the_table(tsbench: Command, tmp_path: Path) -> None:
+    import pandas as pd
+
+    dates = [d for d in pd.date_range("2022-01-01", periods=400) if not "2022-03-01" < str(d) < "2022-03-12"]
+    rows = "\n".join(f"{d:%Y-%m-%d},{i % 7}" for i, d in enumerate(dates))
+    (tmp_path / "gap.csv").write_text(f"date,a\n{rows}\n")
+    run = tsbench("run", "--dataset", "gap.csv:horizon=4,look_back=14", "--model", "repeat")
+    assert "! 1 irregular steps in the dates, first between 2022-0" in run.stdout, run.stdout + run.stderr

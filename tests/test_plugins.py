@@ -185,6 +185,14 @@ def test_every_package_folder_is_declared() -> None:
     assert not (ROOT / "mlflow" / "__init__.py").exists(), "it would shadow the mlflow package"
 
 
+def test_links_between_documents_lead_somewhere() -> None:
+    import re
+
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links {link}"
+
+
 @pytest.mark.slow
 def test_the_wheel_works_outside_the_repo(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]

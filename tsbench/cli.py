@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(getattr(args, "threads", 1))  # before the first numpy import
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in good order, as for Ctrl-C
     try:
         return int(args.command(args))
     except (TsbenchError, PermissionError, FileExistsError, NotADirectoryError) as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 
 from tsbench import registry
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if not plan.cells:
         raise UsageError("nothing to run: no model fits a data set whose files are there (reasons above)")
     failed = 0
-    with tracking(args, store) if todo else nullcontext():
+    with tracking(args, store) if todo else contextlib.nullcontext():
         if todo:
             failed = run_all(args, store, todo, args.suite)
         if not args.no_report:
@@ -144,11 +146,24 @@ def ui(args: argparse.Namespace) -> int:
         return 0
     if uri.startswith("sqlite:///"):
         create_database(Path(uri.removeprefix("sqlite:///")))
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((args.host, args.port))
+        except OSError as error:
+            raise UsageError(f"--host {args.host} --port {args.port}: {error.strerror}; try another --port") from None
     print(
-        f"MLflow UI on {uri}: http://{args.host}:{args.port}  (runs are under 'Training runs'; Ctrl-C stops it)",
+        f"MLflow UI on {uri}: http://{args.host}:{args.port} in some seconds, under 'Training runs'; Ctrl-C ends it",
         flush=True,
     )
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     command += ["--artifacts-destination", str(store.path("mlflow-artifacts", ""))]
-    environment = {**ENVIRONMENT, **os.environ}
-    return subprocess.call([*command, "--host", args.host, "--port", str(args.port)], env=environment)
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **ENVIRONMENT, **os.environ}
+    server = subprocess.Popen(
+        [*command, "--host", args.host, "--port", str(args.port)], env=environment, start_new_session=True
+    )
+    try:
+        return server.wait()
+    finally:  # the server starts processes of its own, which outlive it
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)

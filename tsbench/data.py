@@ -58,6 +58,7 @@ class Splits:
     Attributes:
         whole_batches: splits ("validation", "test") on which the protocol leaves out the last partial
             batch, as published code did. Reported validation scores always use every sample.
+        notes: what a reader of scores must know of these data.
     """
 
     task: Task
@@ -65,6 +66,7 @@ class Splits:
     validation: Samples
     test: Samples
     whole_batches: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

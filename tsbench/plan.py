@@ -12,7 +12,7 @@ from typing import Any
 from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.dataset import Dataset
 from tsbench.errors import DataError, MissingData, UsageError, unknown
-from tsbench.registry import dataset_options, find_datasets, find_model, suite_path
+from tsbench.registry import all_datasets, dataset_options, find_datasets, find_model, suite_path
 from tsbench.settings import configure, format_spec, parse_spec
 from tsbench.store import Store
 
@@ -108,6 +108,8 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
         for dataset in find_datasets(pattern):
             spec = dataset_spec(dataset)
             problem = _data_problem(dataset, data)
+            if dataset.name not in all_datasets():  # a user's own file: tell what is wrong with it before all else
+                dataset.load(data, suite.protocol or next(iter(dataset.protocols)))
             for model in suite.models:
                 name, settings = parse_spec(model)
                 kind = find_model(name)

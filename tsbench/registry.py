@@ -154,16 +154,19 @@ def _with_options(dataset: Dataset, options: dict[str, str]) -> Dataset:
 
 
 def dataset_options(dataset: Dataset) -> dict[str, Any]:
-    """The options of a data set that differ from the named set's."""
+    """The options of a data set that differ from the named set's, or from the defaults of a user's file."""
     plain: Any = all_datasets().get(dataset.name)
     if plain is None:
-        return {key: getattr(dataset, key) for key in dataset.options}
-    return {k: getattr(dataset, k) for k in dataset.options if getattr(dataset, k) != getattr(plain, k)}
+        defaults = {f.name: f.default for f in dataclasses.fields(cast(Any, dataset))}
+    else:
+        defaults = {key: getattr(plain, key) for key in dataset.options}
+    return {k: getattr(dataset, k) for k in dataset.options if getattr(dataset, k) != defaults[k]}
 
 
 def dataset_label(dataset: Dataset) -> str:
-    """Name and options, as tables show it; of a named set only changed options."""
-    return format_spec(dataset.name, dataset_options(dataset))
+    """Name and changed options, as tables show it; a horizon that the name ends with is not said twice."""
+    options = dataset_options(dataset)
+    return format_spec(dataset.name, {k: v for k, v in options.items() if not dataset.name.endswith(f"/{v}")})
 
 
 @lru_cache(maxsize=1)

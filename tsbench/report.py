@@ -55,11 +55,12 @@ def terminal(shown: Sequence[Board], failures: Sequence[Result]) -> str:
     """All leaderboards as plain text."""
     parts = [_board_text(board) for board in shown]
     if len(shown) > 1:
-        lines = [f"  {rank:5.2f}  {variant}  ({count} tables)" for variant, (rank, count) in mean_ranks(shown).items()]
-        parts.append("mean rank over tables\n" + "\n".join(lines))
+        lines = [f"  {rank:5.2f}  {variant}" for variant, rank in mean_ranks(shown).items()]
+        if len(lines) > 1:
+            parts.append(f"mean rank of the models in all {len(shown)} tables\n" + "\n".join(lines))
     if failures:
         lines = [f"  {r['cell']['dataset']} {r['variant']} seed {r['cell']['seed']}: {r['reason']}" for r in failures]
-        parts.append(f"{len(failures)} failed cells\n" + "\n".join(lines))
+        parts.append(f"{len(failures)} failed cells (they run again with their command)\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -76,6 +77,10 @@ def _board_text(board: Board) -> str:
         line(header),
         *(line(cells) for cells in body),
     ]
+    if len(board.rows) > 1:
+        first, second = board.rows[:2]
+        pair = next(c for c in comparisons(board) if {c.first, c.second} == {first.variant, second.variant})
+        lines.append(f"  {first.variant} against {second.variant}: {pair.words}")
     lines += [f"  ! {warning}" for warning in board.warnings]
     return "\n".join(lines)
 
@@ -87,7 +92,7 @@ def _cells(board: Board) -> list[list[str]]:
     header = ["rank", "model", *metrics, "seeds"]
     header += [f"published {m}" for m in metrics] if published else []
     header += ["difference"] if published else []
-    header += ["fit s", "memory MB", "parameters"]
+    header += ["fit s", "process MB", "parameters"]
     body = []
     for row in board.rows:
         cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in metrics), str(len(row.seeds))]
@@ -168,7 +173,7 @@ def as_latex(shown: Sequence[Board]) -> str:
 
 
 def _tex_table(chosen: Sequence[Board], protocol: str, metric: str) -> str:
-    variants = list(mean_ranks(chosen))
+    variants = list(dict.fromkeys(row.variant for board in chosen for row in board.rows))
     lines = [" & ".join([_tex(metric.upper()), *map(_tex, variants)]) + r" \\", r"\midrule"]
     for board in chosen:
         rows = {row.variant: row for row in board.rows}

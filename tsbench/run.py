@@ -170,6 +170,7 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
         "family": dataset.name.split("/")[0],
         "digest": digest,
         "generated": dataset.generated,
+        "notes": list(splits.notes),
         "verified": all(file_digest(find_file(data, s.file)) == s.sha256 for s in known) if known else None,
         "sources": [asdict(source) for source in dataset.sources],
         "samples": samples | ({"test": len(_test_samples(splits, cell))} if cell.test else {}),

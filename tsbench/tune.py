@@ -68,7 +68,9 @@ class Search:
     def cell(self, found: dict[str, Any], seed: int, trial: bool = False) -> Cell:
         """The cell of some settings."""
         spec = dataset_spec(self.dataset)
-        settings = {**self.fixed, **found}
+        # Four digits are what a setting is worth, and what a table can show.
+        rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in found.items()}
+        settings = {**self.fixed, **rounded}
         study = self.name if trial else None
         return make_cell(
             self.dataset, spec, self.args.protocol, self.model, settings, seed, test=not trial, study=study
