@@ -116,7 +116,7 @@ def tune(args: argparse.Namespace) -> int:
         raise UsageError(f"--study {args.study!r}: letters, digits, - _ and . only; it names a file too")
     search = Search(args)
     study = search.open_study()
-    done = len(_ended(study))
+    done = len(_ended(study.get_trials(deepcopy=False)))
     print(
         f"study {search.name}: {done} of {args.trials} trials done, {args.jobs} at once, in {search.storage}",
         flush=True,
@@ -157,8 +157,11 @@ def work(args: argparse.Namespace, child: bool = False) -> None:
     while True:
         with FileLock(search.store.path("locks", f"ask-{_short(search.name)}.lock")):
             _revive(search, study)
-            if len(_ended(study)) + len(_running(study)) >= args.trials:
-                if not _running(study):
+            # One snapshot: a trial that ends between two looks would be in neither of them.
+            trials = study.get_trials(deepcopy=False)
+            running = _running(trials)
+            if len(_ended(trials)) + len(running) >= args.trials:
+                if not running:
                     return
                 trial = None
             else:
@@ -216,7 +219,7 @@ def _revive(search: Search, study: optuna.Study) -> None:
     """Fail trials whose process is gone and queue their settings again."""
     import optuna
 
-    for trial in _running(study):
+    for trial in _running(study.get_trials(deepcopy=False)):
         path = Path(trial.user_attrs.get(LOCK, {}).get("path", ""))
         if trial.user_attrs.get(LOCK) != _holder(path):
             continue  # of another machine, or asked for just now: not ours to judge
@@ -237,18 +240,15 @@ def _holder(lock: Path) -> dict[str, str]:
     return {"path": str(lock.resolve()), "host": platform.node()}
 
 
-def _ended(study: optuna.Study) -> list[Any]:
+def _ended(trials: list[Any]) -> list[Any]:
     """Trials that use up the budget: completed, pruned, or failed by their settings. A killed one is made up for."""
-    from optuna.trial import TrialState
+    return [
+        t for t in trials if t.state.name in ("COMPLETE", "PRUNED") or (t.state.name == "FAIL" and REASON in t.user_attrs)
+    ]
 
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [t for t in ended if t.state != TrialState.FAIL or REASON in t.user_attrs]
 
-
-def _running(study: optuna.Study) -> list[Any]:
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+def _running(trials: list[Any]) -> list[Any]:
+    return [t for t in trials if t.state.name == "RUNNING"]
 
 
 def _short(name: str) -> str:
@@ -264,7 +264,7 @@ def _single(spec: str) -> Dataset:
 
 def _record(search: Search, study: optuna.Study, finished: bool) -> None:
     """Write what the study found so far, for MLflow and the report."""
-    ended = _ended(study)
+    ended = _ended(study.get_trials(deepcopy=False))
     complete = [t for t in ended if t.state.name == "COMPLETE"]
     if not complete:
         return
@@ -287,11 +287,12 @@ def _record(search: Search, study: optuna.Study, finished: bool) -> None:
 
 def _final_runs(search: Search, study: optuna.Study) -> int:
     """Run the best setting over seeds, on test, and report it beside its validation score."""
-    if not any(t.state.name == "COMPLETE" for t in _ended(study)):
+    ended = _ended(study.get_trials(deepcopy=False))
+    if not any(t.state.name == "COMPLETE" for t in ended):
         raise TsbenchError("no trial completed, so there is no best setting; their reasons are above")
     best = study.best_params
     print(
-        f"best of {len(_ended(study))} trials: {json.dumps(best)}, validation {search.dataset.kind.primary} "
+        f"best of {len(ended)} trials: {json.dumps(best)}, validation {search.dataset.kind.primary} "
         f"{study.best_value:.5f}",
         flush=True,
     )
