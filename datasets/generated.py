@@ -1,4 +1,4 @@
-"""Generated series: no file needed, and named as generated wherever they show."""
+"""Generated series and RNA: no file needed, and named as generated wherever they show."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from tsbench.data import Splits
 from tsbench.dataset import Dataset
+from tsbench.inputs import Nucleotides
+from tsbench.sequences import PairSequences, Ragged, Sequences, decode, encode
+from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
+from tsbench.tasks.pairs import Structure
+from tsbench.tasks.task import Task
 from tsbench.windows import forecasting_splits, fractions
 
 
@@ -58,8 +64,95 @@ def seasonal_series(steps: int = 1000, seed: int = 7) -> np.ndarray:
     return np.asarray(daily * np.array([1.0, 2.0, 0.5]) + 0.5 * weekly + hour * 0.001 + noise)
 
 
+RNA_SIZES = (240, 40, 80)  # samples of train, validation and test
+MOTIFS = ("AAUAAA", "GGACUC", "CUGCUG")
+
+
+@dataclass(frozen=True)
+class Hairpins(Dataset):
+    """RNA of 20-40 nt with one hairpin, a stem of 4-8 Watson-Crick pairs and a loop of 3-8 nt; all else is random."""
+
+    name = "generated/hairpins"
+    kind: ClassVar = Structure
+    inputs: ClassVar = Nucleotides
+    protocols: ClassVar = {"full": "every test sample counts"}
+    generated: ClassVar = True  # type: ignore[misc]
+
+    def digest(self, root: Path) -> str:
+        """Fingerprint of the generated sequences and pairs."""
+        return _fingerprint(hairpins())
+
+    def load(self, root: Path, protocol: str) -> Splits:
+        """Generate and cut."""
+        return _cut(Structure(Nucleotides(40)), hairpins())
+
+
+@dataclass(frozen=True)
+class Motif(Dataset):
+    """RNA of 20-60 random nt; the class is which of three motifs of 6 nt was planted, at a random place."""
+
+    name = "generated/motif"
+    kind: ClassVar = Classification
+    inputs: ClassVar = Nucleotides
+    protocols: ClassVar = {"full": "every test sample counts"}
+    generated: ClassVar = True  # type: ignore[misc]
+
+    def digest(self, root: Path) -> str:
+        """Fingerprint of the generated sequences and classes."""
+        return _fingerprint(motifs())
+
+    def load(self, root: Path, protocol: str) -> Splits:
+        """Generate and cut."""
+        return _cut(Classification(Nucleotides(60), len(MOTIFS)), motifs())
+
+
+def hairpins(seed: int = 7) -> PairSequences:
+    """What `Hairpins` describes."""
+    random = np.random.default_rng(seed)
+    codes, pairs = [], []
+    for _ in range(sum(RNA_SIZES)):
+        stem, loop = int(random.integers(4, 9)), int(random.integers(3, 9))
+        length = random.integers(max(20, 2 * stem + loop), 41)
+        first = random.integers(0, length - 2 * stem - loop + 1) + np.arange(stem)
+        last = 2 * first[0] + 2 * stem + loop - 1 - first
+        sequence = random.integers(0, 4, length).astype(np.uint8)
+        sequence[last] = 3 - sequence[first]  # A 0 pairs with U 3, C 1 with G 2
+        codes.append(sequence)
+        pairs.append(np.stack([first, last], axis=1))
+    return PairSequences((Ragged.of(codes),), Ragged.of(pairs))
+
+
+def motifs(seed: int = 7) -> Sequences:
+    """What `Motif` describes; no sequence holds a second motif."""
+    random = np.random.default_rng(seed)
+    codes: list[np.ndarray] = []
+    classes = random.integers(0, len(MOTIFS), sum(RNA_SIZES))
+    while len(codes) < len(classes):
+        sequence = random.integers(0, 4, random.integers(20, 61)).astype(np.uint8)
+        planted = encode(MOTIFS[classes[len(codes)]])
+        place = random.integers(0, len(sequence) - len(planted) + 1)
+        sequence[place : place + len(planted)] = planted
+        text = decode(sequence)
+        if sum(text.startswith(motif, i) for motif in MOTIFS for i in range(len(text))) == 1:
+            codes.append(sequence)
+    return Sequences((Ragged.of(codes),), torch.from_numpy(classes))
+
+
+def _cut(task: Task, samples: Sequences) -> Splits:
+    train, validation, test = (samples.select(part) for part in torch.arange(len(samples)).split(RNA_SIZES))
+    return Splits(task, train, validation, test)
+
+
+def _fingerprint(samples: Sequences) -> str:
+    target = samples.target.values if isinstance(samples.target, Ragged) else samples.target
+    parts = (samples.codes[0].values, samples.codes[0].ends, target)
+    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+
+
 def datasets() -> Iterator[Dataset]:
-    """Three horizons."""
+    """Series at three horizons, hairpins and motifs."""
     yield Seasonal(12)
     yield Seasonal(24)
     yield Seasonal(48)
+    yield Hairpins()
+    yield Motif()

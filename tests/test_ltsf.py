@@ -174,7 +174,7 @@ def test_users_csv(tmp_path: Path) -> None:
     assert isinstance(dataset, UserCsv)
     assert dataset.name == "csv/mine/8"
     splits = dataset.load(tmp_path, "full")
-    assert (splits.task.output_shape, len(splits.train)) == ((8, 2), 280 - 48 - 8 + 1)
+    assert (splits.task.shape(splits.train.batch(torch.arange(3))), len(splits.train)) == ((3, 8, 2), 280 - 48 - 8 + 1)
 
 
 def test_too_short_a_csv_says_what_to_set(tmp_path: Path) -> None:

@@ -136,9 +136,12 @@ def test_holm_against_its_definition_and_wilcoxon_against_scipy() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     random = np.random.default_rng(0)
     a, b = random.normal(size=30), random.normal(size=30) + 0.8
-    (only,) = compare({"a": a.tolist(), "b": b.tolist()})
+    (only,) = compare({"a": a.tolist(), "b": b.tolist()}, False)
     assert only.p == pytest.approx(wilcoxon(a, b, zero_method="pratt").pvalue)
     assert only.words.startswith("significant")
-    same, few = compare({"a": a.tolist(), "b": a.tolist()})[0], compare({"a": [1.0, 2.0], "b": [2.0, 3.0]})[0]
+    same, few = (
+        compare({"a": a.tolist(), "b": a.tolist()}, False)[0],
+        compare({"a": [1.0, 2.0], "b": [2.0, 3.0]}, False)[0],
+    )
     assert "no significant difference" in same.words
     assert "too few units" in few.words

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import fnmatch
 import hashlib
-import inspect
+import importlib.util
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tsbench.dataset import Dataset
-from tsbench.errors import unknown
+from tsbench.dataset import Dataset, file_digest
+from tsbench.errors import UsageError, unknown
 from tsbench.model import Model
 from tsbench.registry import dataset_options, find_datasets, find_model
 from tsbench.settings import as_dict, configure, format_spec
@@ -94,7 +94,8 @@ def find_dataset(cell: Cell) -> Dataset:
 
 def identity(cell: Cell, data: Path) -> dict[str, Any]:
     """Everything that can change a cell's result, and nothing else (device, threads and workers stay out)."""
-    dataset = find_dataset(cell)
+    dataset, kind = find_dataset(cell), find_model(cell.model)
+    config = kind.Config(**cell.settings)
     return {
         "dataset": dataset.name,
         "options": dataset_options(dataset),
@@ -104,8 +105,15 @@ def identity(cell: Cell, data: Path) -> dict[str, Any]:
         "settings": cell.settings,
         "seed": cell.seed,
         "study": cell.study,  # a trial has no test score, and other trials decide whether it is pruned
-        "code": code_digest(find_model(cell.model), type(dataset), dataset.kind),
+        "files": [_settings_file(path) for path in kind.files(config)],
+        "code": code_digest(kind, type(dataset), dataset.kind, dataset.inputs, *kind.parts(config)),
     }
+
+
+def _settings_file(path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(f"{path}, which a setting names, is not there")
+    return file_digest(path)
 
 
 def key_of(identity: dict[str, Any]) -> str:
@@ -114,16 +122,19 @@ def key_of(identity: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+#: Modules that only name, find, store or draw things: what they do shows in no result.
+NEUTRAL = {"artifacts", "arcs", "errors", "plugins", "registry", "settings", "svg"}
+
+
 @lru_cache(maxsize=1024)
 def code_digest(*classes: type) -> str:
     """Fingerprint of the code behind classes and the engine; comments, docstrings and layout do not count.
 
-    Covers the files of the classes and of all their bases. A plug-in that imports helpers from further files
-    of its own should raise its data set's `version` or change a default when these change.
+    Covers the files of the classes and of all their bases, and what these import of tsbench or of their own package.
     """
-    files = {inspect.getsourcefile(c) for kind in classes for c in kind.__mro__ if _is_ours(c)}
-    files |= {str(Path(__file__).parent / (name.split(".")[1] + ".py")) for name in ENGINE}
-    texts = sorted(_normalised(Path(file)) for file in files if file)
+    roots = {c.__module__ for kind in classes for c in kind.__mro__ if _is_ours(c)}
+    modules = set(ENGINE).union(*map(_imported, roots))
+    texts = sorted(_normalised(_file(name)) for name in modules)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
@@ -132,6 +143,42 @@ def _is_ours(kind: type) -> bool:
     return kind.__module__.split(".")[0] not in {"builtins", "abc", "typing", "torch", "sklearn", "sktime"}
 
 
+@lru_cache(maxsize=1024)
+def _imported(root: str) -> frozenset[str]:
+    """A module and all that it imports, directly or not, of tsbench or of its own top-level package."""
+    seen: set[str] = set()
+    todo = [root]
+    while todo:
+        name = todo.pop()
+        if name in seen or (name.startswith("tsbench.") and name.split(".")[1] in NEUTRAL):
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(_file(name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+        todo = [m for m in todo if m.split(".")[0] in ("tsbench", root.split(".")[0]) and _is_module(m)]
+    return frozenset(seen)
+
+
+@lru_cache(maxsize=4096)
+def _is_module(name: str) -> bool:
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # a class of a module
+        return False
+    return found is not None and bool(found.origin and found.origin.endswith(".py"))
+
+
+def _file(module: str) -> Path:
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin)
+
+
+@lru_cache(maxsize=4096)
 def _normalised(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -75,8 +74,7 @@ def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Che
     kind = find_model(name)
     dataset = _home(kind)
     splits = dataset.load(Path(), next(iter(dataset.protocols)))
-    short = {"epochs": 2} if issubclass(kind, NeuralModel) else {}
-    cell = make_cell(dataset, dataset.name, None, name, {**short, **settings}, seed=7)
+    cell = make_cell(dataset, dataset.name, None, name, {**kind.tiny, **settings}, seed=7)
     fitted = lru_cache(lambda: _fitted(cell, splits))  # in the first clause that needs it, so that it may fail there
     batch = splits.validation.batch(torch.arange(min(6, len(splits.validation))))
 
@@ -85,7 +83,10 @@ def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Che
     yield "fit changes neither samples nor batches", lambda: _untouched(cell, splits)
     yield "same seed, same predictions", lambda: _deterministic(cell, splits, fitted(), batch)
     yield "saved and loaded, same predictions", lambda: _saved(cell, fitted(), batch)
-    yield "a sample's prediction does not depend on its batch", lambda: _batch_invariant(fitted(), batch)
+    yield (
+        "a sample's prediction does not depend on its batch",
+        lambda: _batch_invariant(fitted(), splits.validation, batch),
+    )
     if issubclass(kind, NeuralModel):
         yield "gradient to every parameter", lambda: _gradients(cell, splits)
         if kind.loss_and_gradient is not NeuralModel.loss_and_gradient:
@@ -119,7 +120,7 @@ def _edges(distribution: Any) -> list[Any]:
 
 def _output(model: Model, batch: Batch) -> None:
     prediction = model.predict(batch)
-    wanted = (len(batch), *model.task.output_shape)
+    wanted = model.task.shape(batch)
     require(tuple(prediction.shape) == wanted, f"predict gives {tuple(prediction.shape)}, the task needs {wanted}")
     require(prediction.is_floating_point(), f"predict gives {prediction.dtype}, not a floating type")
     require(prediction.isfinite().all(), "predict gives NaN or infinite values")
@@ -151,12 +152,13 @@ def _saved(cell: Cell, fitted: Model, batch: Batch) -> None:
     require(torch.equal(loaded.predict(batch), fitted.predict(batch)), "the loaded model predicts otherwise")
 
 
-def _batch_invariant(fitted: Model, batch: Batch) -> None:
+def _batch_invariant(fitted: Model, samples: Samples, batch: Batch) -> None:
     whole = fitted.predict(batch)
-    valid = batch.valid
     for i in range(len(batch)):
-        one = Batch(batch.inputs[i : i + 1], batch.target[i : i + 1], None if valid is None else valid[i : i + 1])
-        near = torch.allclose(fitted.predict(one)[0], whole[i], rtol=1e-4, atol=1e-5)
+        one = samples.batch(torch.tensor([i]))
+        alone = fitted.predict(one)[0]
+        among = whole[i][tuple(slice(size) for size in alone.shape)]  # padding cut off
+        near = torch.allclose(alone, among, rtol=1e-4, atol=1e-5)
         require(near, f"sample {i} alone is predicted otherwise than among others")
 
 
@@ -199,7 +201,7 @@ def meta_step(cell: Cell, task: Any) -> None:
     batch = task.random_batch(4, "meta")
     optimizer = make_optimizer("adam", model.parameters(), 1e-3, 0.0)
     prediction = model(batch)
-    require(tuple(prediction.shape) == (4, *task.output_shape), f"shape {tuple(prediction.shape)} on meta")
+    require(tuple(prediction.shape) == task.shape(batch), f"shape {tuple(prediction.shape)} on meta")
     task.loss(prediction, batch).backward()
     optimizer.step()
 
@@ -234,23 +236,30 @@ def _shapes(splits: Splits) -> None:
     wanted = splits.task.random_batch(3)
     for name, samples in _splits_of(splits):
         require(len(samples) > 0, f"{name} is empty")
+        require(len(samples.sizes) == len(samples), f"{name} has {len(samples)} samples and {len(samples.sizes)} sizes")
         batch = samples.batch(torch.arange(min(3, len(samples))))
-        for part in ("inputs", "target"):
+        for part in ("inputs", "target", "features"):
             got, model = getattr(batch, part), getattr(wanted, part)
-            require(
-                got.shape[1:] == model.shape[1:],
-                f"{name} {part} {tuple(got.shape)}, the task says {tuple(model.shape)}",
+            require((got is None) == (model is None), f"{name} {part} is there, or not, unlike the task says")
+            if got is None:
+                continue
+            # Of a batch of unlike sizes the task knows the largest only.
+            fits = got.shape[1:] == model.shape[1:] or (
+                batch.valid is not None
+                and got.ndim == model.ndim
+                and all(g <= m for g, m in zip(got.shape[1:], model.shape[1:], strict=True))
             )
+            require(fits, f"{name} {part} {tuple(got.shape)}, the task says {tuple(model.shape)}")
             require(got.dtype == model.dtype, f"{name} {part} is {got.dtype}, the task says {model.dtype}")
-            require(
-                not got.is_floating_point() or got.isfinite().all(),
-                f"{name} {part} has NaN or infinite values",
-            )
-        elements = sum(math.prod(getattr(batch, part).shape[1:]) for part in ("inputs", "target"))
-        require(
-            samples.elements >= elements,
-            f"{name}.elements is {samples.elements}, a sample has {elements} values",
-        )
+        for part in (batch.inputs, batch.features):
+            finite = part is None or not part.is_floating_point() or bool(part.isfinite().all())
+            require(finite, f"{name} inputs have NaN or infinite values")
+        prediction = torch.zeros(splits.task.shape(batch))
+        loss = splits.task.loss(prediction, batch)
+        require(loss.isfinite(), f"{name}: the loss of a prediction of zeros is {loss.item()}")
+        values = batch.inputs[0].numel() if batch.valid is None else int(batch.valid[0].sum())
+        size = int(samples.sizes[0])
+        require(size >= values, f"{name}.sizes[0] is {size}, the sample has {values} input values")
 
 
 def _gather(splits: Splits) -> None:
@@ -259,11 +268,11 @@ def _gather(splits: Splits) -> None:
         batch = samples.batch(torch.tensor([last, 0, last]))
         for i, index in enumerate((last, 0, last)):
             one = samples.batch(torch.tensor([index]))
-            require(
-                torch.equal(batch.inputs[i], one.inputs[0]),
-                f"{name}: batch([..]) does not follow its indices",
-            )
-            require(torch.equal(batch.target[i], one.target[0]), f"{name}: targets do not follow their indices")
+            for part in ("inputs", "target"):
+                alone, among = getattr(one, part)[0], getattr(batch, part)[i]
+                among = among[tuple(slice(size) for size in alone.shape)]  # padding cut off
+                same = torch.allclose(alone, among, rtol=0, atol=0, equal_nan=True)
+                require(same, f"{name}: {part} of batch([..]) do not follow its indices")
 
 
 def _disjoint(splits: Splits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,30 +18,40 @@ class Batch:
     """All that a model sees of some samples.
 
     Attributes:
-        inputs: values, `(batch, time, channel)`.
+        inputs: values, `(batch, time, channel)`, or codes, `(batch, sequence, time)` (see tsbench.inputs).
         target: what the task predicts; a forecast is `(batch, horizon, channel)`, a class `(batch,)`.
-        valid: `(batch, time)`, True where inputs are real and False where they are padding; None means all real.
+        valid: True where inputs are real and False where they are padding, `(batch, time)` or as codes,
+            `(batch, sequence, time)`; None means all real.
+        features: numbers that come with each coded step, `(batch, time, feature)`; None means there are none.
     """
 
     inputs: Tensor
     target: Tensor
     valid: Tensor | None = None
+    features: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor changed."""
+        valid, features = (None if t is None else change(t) for t in (self.valid, self.features))
+        return Batch(change(self.inputs), change(self.target), valid, features)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        valid = None if self.valid is None else self.valid.to(device)
-        return Batch(self.inputs.to(device), self.target.to(device), valid)
+        return self.map(lambda tensor: tensor.to(device))
 
 
 class Samples(Protocol):
     """One split in memory: `batch(indices)` gathers samples in one vectorised step."""
 
     @property
-    def elements(self) -> int:
-        """Values of one sample, inputs and target together; decides how many are evaluated at once."""
+    def sizes(self) -> Tensor:
+        """Values of each sample, inputs and target together, `(len,)` int64: what a sample costs.
+
+        Samples of unlike size are trained in batches of like size, and sizes decide how many are evaluated at once.
+        """
 
     def __len__(self) -> int: ...
 
@@ -77,9 +88,9 @@ class Subset:
     size: int
 
     @property
-    def elements(self) -> int:
-        """As the samples it is taken from."""
-        return self.samples.elements
+    def sizes(self) -> Tensor:
+        """Of the samples that are left."""
+        return self.samples.sizes[: self.size]
 
     def __len__(self) -> int:
         return self.size
@@ -91,3 +102,20 @@ class Subset:
     def to(self, device: torch.device | str) -> Subset:
         """On another device."""
         return replace(self, samples=self.samples.to(device))
+
+
+def like_size(sizes: Tensor, limit: int) -> list[Tensor]:
+    """Indices of all samples, smallest first, in blocks whose padded values stay within `limit` (or hold one sample).
+
+    Samples of one size stay in order.
+    """
+    order = torch.argsort(sizes, stable=True)
+    if len(order) and sizes[order[0]] == sizes[order[-1]]:
+        return list(order.split(max(1, limit // max(1, int(sizes[0])))))
+    blocks, first = [], 0
+    sorted_sizes = sizes[order].tolist()
+    for i, size in enumerate(sorted_sizes):
+        if i > first and (i - first + 1) * size > limit:
+            blocks.append(order[first:i])
+            first = i
+    return [*blocks, order[first:]]

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from tsbench.data import Splits
 from tsbench.errors import MissingData
+from tsbench.inputs import Inputs, Series
 from tsbench.tasks.task import Task
 
 
@@ -53,6 +54,7 @@ class Dataset(ABC):
 
     Attributes:
         kind: its task kind.
+        inputs: the kind of its inputs.
         protocols: name -> what it means; the first is the default and the honest one.
         options: fields that a user may set, `ltsf/etth1/96:look_back=720`.
         generated: True if the values are made by a program, which every table says.
@@ -61,6 +63,7 @@ class Dataset(ABC):
 
     name: str
     kind: ClassVar[type[Task]]
+    inputs: ClassVar[type[Inputs]] = Series
     protocols: ClassVar[Mapping[str, str]]
     options: ClassVar[tuple[str, ...]] = ()
     generated: bool = False
@@ -102,7 +105,7 @@ def find_file(root: Path, file: str) -> Path:
         if (root / family / candidate).is_file():
             return root / family / candidate
     if (root / family).is_dir():
-        nested = [p for suffix in ("", ".gz") for p in sorted((root / family).rglob(Path(name).name + suffix))]
+        nested = [p for suffix in ("", ".gz") for p in sorted((root / family).rglob(name + suffix))]
         if nested:
             return nested[0]
     raise MissingData(

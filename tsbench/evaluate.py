@@ -7,27 +7,30 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tsbench.data import Samples
+from tsbench.data import Samples, like_size
+from tsbench.errors import TsbenchError
 from tsbench.tasks.task import Scores
 
 if TYPE_CHECKING:
     from tsbench.model import Model
 
-#: Values handled at once: blocks that stay in cache, however wide or long a sample is.
-BLOCK_VALUES = 2**21
-
 
 @torch.no_grad()
 def score(model: Model, samples: Samples, order: Tensor | None = None) -> Scores:
-    """The task's metrics of `model` over `samples` (all of them in order, or those in `order`).
+    """The task's metrics of `model` over `samples`: all of them, smallest first, or those in `order`.
 
-    The block size depends on the samples only, so a score does not depend on the training batch size.
+    Blocks depend on the model's kind and the samples only, so a score does not depend on the training batch size.
     """
-    if order is None:
-        order = torch.arange(len(samples))
     meter = model.task.meter()
-    for indices in order.split(max(1, BLOCK_VALUES // samples.elements)):
+    if order is None:
+        blocks = like_size(samples.sizes, model.block_values)
+    else:
+        blocks = list(order.split(max(1, model.block_values // int(samples.sizes.max()))))
+    for indices in blocks:
         batch = samples.batch(indices)
-        meter.update(model.predict(batch), batch)
+        prediction = model.predict(batch)
+        if not prediction.isfinite().all():  # argmax and ranks would hide it
+            raise TsbenchError("predictions hold NaN or infinite values; a trained model may need a lower lr, or clip=1")
+        meter.update(prediction, batch)
     scores: Scores = meter.scores()
     return scores

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Tensor, nn
 
 from tsbench.data import Batch, Samples
+from tsbench.inputs import Inputs, Series
 from tsbench.tasks.task import Task
 from tsbench.train import TrainConfig
 from tsbench.train import train as train_loop
@@ -39,6 +40,7 @@ class Run:
         whole_batches: leave the last partial batch out of the selecting validation pass (published code does).
         report: called after each epoch with its curves; raises Pruned when a study gives the trial up.
         curves: one entry an epoch, filled by `log`.
+        measured: figures of the fit itself, such as `padding`: values computed for each real one.
     """
 
     seed: int = 2021
@@ -48,6 +50,7 @@ class Run:
     whole_batches: bool = False
     report: Callable[[int, dict[str, float]], None] = _ignore
     curves: list[dict[str, float]] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
 
     def log(self, curve: dict[str, float]) -> None:
         """Keep the curves of one epoch and report them."""
@@ -66,18 +69,24 @@ class Model(ABC):
     Attributes:
         Config: frozen dataclass of its settings; every field is a `--set key=value`.
         tasks: the task kinds it can do.
+        inputs: the kinds of inputs it can take.
+        block_values: values of samples that it predicts at once in evaluation: few enough to stay in cache.
         stochastic: False if the seed changes nothing; such a model is run once.
         recipes: published settings, `"data set@protocol"` glob -> settings; later matches win (see `cell.recipe`).
         search_space: setting -> Optuna distribution.
         source: paper and code it follows.
+        tiny: settings that make it small enough for the contract to be checked in seconds.
     """
 
     Config: ClassVar[type] = NoSettings
     tasks: ClassVar[tuple[type[Task], ...]] = ()
+    inputs: ClassVar[tuple[type[Inputs], ...]] = (Series,)
+    block_values: ClassVar[int] = 2**21
     stochastic: ClassVar[bool] = True
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     search_space: ClassVar[Mapping[str, BaseDistribution]] = {}
     source: ClassVar[str] = ""
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     task: Any
     config: Any
@@ -89,10 +98,21 @@ class Model(ABC):
     @classmethod
     def refuses(cls, dataset: Dataset) -> str | None:
         """Why this model cannot take a data set, or None if it can."""
-        if issubclass(dataset.kind, cls.tasks):
-            return None
-        able = " or ".join(kind.__name__.lower() for kind in cls.tasks)
-        return f"it does {able}, the data set is {dataset.kind.__name__.lower()}"
+        for able, wanted, does in ((cls.tasks, dataset.kind, "does"), (cls.inputs, dataset.inputs, "takes")):
+            if not issubclass(wanted, able):
+                known = " or ".join(kind.__name__.lower() for kind in able)
+                return f"it {does} {known}, the data set is {wanted.__name__.lower()}"
+        return None
+
+    @classmethod
+    def parts(cls, config: Any) -> tuple[type, ...]:
+        """Classes beyond what its file imports that this configuration is made of; their code counts in the key."""
+        return ()
+
+    @classmethod
+    def files(cls, config: Any) -> tuple[Path, ...]:
+        """Files beside the data that a fit reads; their content counts in the key."""
+        return ()
 
     @abstractmethod
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
@@ -119,6 +139,7 @@ class NeuralModel(Model, nn.Module):
     """A model trained by gradient descent: write `__init__` and `forward(batch)`, get the rest."""
 
     Config: ClassVar[type] = TrainConfig
+    tiny: ClassVar[Mapping[str, Any]] = {"epochs": 2}
     search_space: ClassVar[Mapping[str, BaseDistribution]] = {
         "lr": FloatDistribution(1e-5, 0.1, log=True),
         "batch_size": CategoricalDistribution((8, 16, 32, 64)),

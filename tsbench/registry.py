@@ -13,74 +13,43 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import importlib
-import inspect
 import json
-import pkgutil
 import re
 import warnings
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
-import tsbench.datasets
-import tsbench.models
-import tsbench.tasks
+import tsbench.inputs
+from tsbench import plugins
 from tsbench.dataset import Dataset
 from tsbench.errors import UsageError, unknown
 from tsbench.model import Model
 from tsbench.settings import format_spec, parse_spec
 from tsbench.tasks.task import Task
 
-
-def _files(package: ModuleType) -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-
-
-@lru_cache(maxsize=4)
-def _entry_points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+MODELS, DATASETS = "tsbench.models", "tsbench.datasets"
 
 
 def model_names() -> list[str]:
     """Names of all models."""
-    return sorted({*_files(tsbench.models), *_entry_points("tsbench.models")})
+    return plugins.names(MODELS)
 
 
-@lru_cache(maxsize=256)
 def find_model(name: str) -> type[Model]:
     """The model class called `name`.
 
     Raises:
         UsageError: there is none, or its file does not define exactly one.
     """
-    if name in _files(tsbench.models):
-        loaded: Any = importlib.import_module(f"tsbench.models.{name}")
-    elif name in _entry_points("tsbench.models"):
-        loaded = _entry_points("tsbench.models")[name].load()
-    else:
-        raise unknown("model", name, model_names())
-    if inspect.isclass(loaded) and issubclass(loaded, Model):
-        return loaded
-    own = [c for c in _classes(loaded, Model) if c.__module__ == loaded.__name__]
-    if len(own) != 1:
-        raise UsageError(f"model {name!r}: {loaded.__name__} defines {len(own)} model classes; it must define one")
-    found: type[Model] = own[0]
-    return found
-
-
-def _classes(module: Any, base: type) -> list[type]:
-    return [
-        c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and not inspect.isabstract(c)
-    ]
+    return plugins.find(MODELS, name, Model)  # type: ignore[type-abstract]
 
 
 @lru_cache(maxsize=1)
 def _dataset_modules() -> list[Any]:
-    modules: list[Any] = [importlib.import_module(f"tsbench.datasets.{name}") for name in _files(tsbench.datasets)]
-    for point in _entry_points("tsbench.datasets").values():
+    modules: list[Any] = [importlib.import_module(f"{DATASETS}.{name}") for name in plugins.files(DATASETS)]
+    for point in plugins.points(DATASETS).values():
         try:
             modules.append(point.load())
         except Exception as error:  # another package's fault must not take ours down
@@ -172,14 +141,17 @@ def dataset_label(dataset: Dataset) -> str:
 @lru_cache(maxsize=1)
 def task_kinds() -> dict[str, type[Task]]:
     """Every task kind by class name."""
-    modules = [importlib.import_module(f"tsbench.tasks.{name}") for name in _files(tsbench.tasks)]
-    kinds = {kind.__name__: kind for module in modules for kind in _classes(module, Task)}
+    modules = [importlib.import_module(f"tsbench.tasks.{name}") for name in plugins.files("tsbench.tasks")]
+    kinds = {kind.__name__: kind for module in modules for kind in plugins.classes(module, Task)}  # type: ignore[type-abstract]
     return kinds | {dataset.kind.__name__: dataset.kind for dataset in all_datasets().values()}
 
 
 def task_from_record(record: dict[str, Any]) -> Task:
     """The inverse of `Task.record`."""
     fields = dict(record)
+    if "inputs" in fields:
+        given = dict(fields["inputs"])
+        fields["inputs"] = getattr(tsbench.inputs, given.pop("kind"))(**given)
     return task_kinds()[fields.pop("kind")](**fields)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import tsbench
+from tsbench.dataset import Published
 from tsbench.errors import TsbenchError
+from tsbench.grids import drawn, grids
 from tsbench.stats import Comparison, compare
 from tsbench.store import Result, Store
 from tsbench.summary import Board, Spread, boards, mean_ranks
@@ -86,22 +88,29 @@ def _board_text(board: Board) -> str:
 
 
 def _cells(board: Board) -> list[list[str]]:
-    """Header and rows of a leaderboard as text."""
-    metrics = list(board.kind.metrics)
-    published = any(row.published for row in board.rows) or bool(board.absent)
-    header = ["rank", "model", *metrics, "seeds"]
-    header += [f"published {m}" for m in metrics] if published else []
-    header += ["difference"] if published else []
+    """Header and rows of a leaderboard as text; what was published stands beside our own score of the same metric."""
+    known = {metric for row in board.rows for metric in row.published} | {p.metric for p in board.absent}
+    published = [metric for metric in board.kind.metrics if metric in known]
+    header = ["rank", "model", *board.kind.metrics, "seeds"]
+    for metric in published:
+        header += [f"published {metric}", "difference"]
     header += ["fit s", "process MB", "parameters"]
     body = []
     for row in board.rows:
-        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in metrics), str(len(row.seeds))]
-        if published:
-            cells += [f"{row.published[m].value:g}" if m in row.published else "-" for m in metrics]
-            difference = row.difference(board.kind.primary)
-            cells += ["-" if difference is None else f"{difference:+.4f}"]
+        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in board.kind.metrics), str(len(row.seeds))]
+        for metric in published:
+            difference = row.difference(metric)
+            if difference is None:
+                cells += ["-", "-"]
+            else:
+                cells += [f"{row.published[metric].value:g}{flag(row.published[metric])}", f"{difference:+.4f}"]
         body.append([*cells, f"{row.fit_seconds:.2f}", f"{row.memory_mb:.0f}", str(row.parameters)])
     return [header, *body]
+
+
+def flag(published: Published) -> str:
+    """A dagger if the code behind a published score is known to be wrong; the note says how."""
+    return " †" if "defect" in published.note else ""
 
 
 def show(spread: Spread) -> str:
@@ -251,6 +260,7 @@ def _page(board: Board) -> dict[str, Any]:
         "body": body,
         "metrics": board.kind.metrics,
         "comparisons": comparisons(board),
+        "grids": [drawn(grid, board) for grid in grids(board)],
         "curves": curves(board),
         "examples": [(row.variant, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
     }
@@ -258,7 +268,8 @@ def _page(board: Board) -> dict[str, Any]:
 
 def comparisons(board: Board) -> list[Comparison]:
     """Paired tests between all models of a board, on the primary metric."""
-    return compare({row.variant: row.units for row in board.rows})
+    higher = board.kind.metrics[board.kind.primary].higher_is_better
+    return compare({row.variant: row.units for row in board.rows}, higher)
 
 
 def curves(board: Board) -> list[str]:

@@ -89,6 +89,7 @@ def new_result(cell: Cell, key: str, options: Options) -> Result:
         "environment": environment(),
         "invocation": options.invocation,
         "curves": [],
+        "measured": {},
         "seconds": {},
         "cpu_seconds": {},
         "finished": _now(),
@@ -134,6 +135,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         whole_batches="validation" in splits.whole_batches,
         report=options.report or (lambda epoch, curve: None),
         curves=result["curves"],
+        measured=result["measured"],
     )
     reset_peak_memory(device)
     with watch("fit"):

@@ -31,8 +31,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def parse_assignments(text: str) -> dict[str, str]:
-    """Parse `key=value,key=value`; commas inside a value are fine unless `word=` follows."""
-    keys = list(_KEY.finditer(text))
+    """Parse `key=value,key=value`; commas inside a value are fine unless `word=` follows outside its brackets."""
+    keys = [k for k in _KEY.finditer(text) if text.count("(", 0, k.start()) == text.count(")", 0, k.start())]
     if not keys or keys[0].start() != 0:
         raise UsageError(f"cannot read setting {text!r}; write key=value, for example lr=0.005")
     ends = [k.start() for k in keys[1:]] + [len(text)]

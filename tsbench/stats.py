@@ -15,7 +15,7 @@ class Comparison:
 
     Attributes:
         p: two-sided, corrected for all comparisons made together; None if there are too few units.
-        wins: units on which `first` has the lower value.
+        wins: units on which `first` is better.
     """
 
     first: str
@@ -34,18 +34,19 @@ class Comparison:
         return f"significant (p = {self.p:.2g})"
 
 
-def compare(units: Mapping[str, Sequence[float]]) -> list[Comparison]:
+def compare(units: Mapping[str, Sequence[float]], higher_is_better: bool) -> list[Comparison]:
     """Wilcoxon signed-rank test of every pair of models over their common units, Holm-corrected.
 
     Args:
         units: model -> one score for each unit, in the same order for all.
+        higher_is_better: the direction of the scores.
     """
     pairs = list(combinations(units, 2))
     raw = [_wilcoxon(units[a], units[b]) for a, b in pairs]
     corrected = holm([p for p in raw if p is not None])
     found = []
     for (a, b), p in zip(pairs, raw, strict=True):
-        wins = sum(x < y for x, y in zip(units[a], units[b], strict=False))
+        wins = sum(x > y if higher_is_better else x < y for x, y in zip(units[a], units[b], strict=False))
         found.append(Comparison(a, b, None if p is None else corrected.pop(0), wins, len(units[a])))
     return found
 

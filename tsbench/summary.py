@@ -213,10 +213,10 @@ def _warnings(rows: list[Row], first: Result) -> list[str]:
 
 def _still_improving(result: Result) -> bool:
     """Training ended by its number of epochs, on its best validation score."""
-    curves = [list(curve.values())[-1] for curve in result["curves"]]
+    kind = task_kinds()[result["task"]["kind"]]
+    curves = [curve[f"validation_{kind.primary}"] for curve in result["curves"]]
     if not curves or len(curves) < result["cell"]["settings"].get("epochs", 0):
         return False
-    kind = task_kinds()[result["task"]["kind"]]
     best = max(curves) if kind.metrics[kind.primary].higher_is_better else min(curves)
     return bool(curves[-1] == best)
 

@@ -1,9 +1,9 @@
-"""Line charts as SVG text: small, sharp at any size, and drawn in a millisecond, so that every run has its plots."""
+"""Charts as SVG text: small, sharp at any size, and drawn in a millisecond, so that every run has its plots."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -58,6 +58,40 @@ def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int 
     parts.append(f'<text x="{left}" y="{height - 8}">{first:g}</text>')
     parts.append(f'<text x="{width - right}" y="{height - 8}" text-anchor="end">{last:g} {escape(x_label)}</text>')
     return svg("".join(parts), width, height)
+
+
+def heat_map(
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Mapping[tuple[str, str], tuple[float, str]],
+    higher_is_better: bool,
+) -> str:
+    """A table of coloured cells, `(row, column) -> (value, text)`; the darker the better, empty where there is none."""
+    left = 12 + 6 * max(len(row) for row in rows)
+    wide, high, top = max(84, 12 + 6 * max(len(column) for column in columns)), 24, 40
+    values = [value for value, _ in cells.values()]
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    parts = [f'<text x="4" y="12" font-size="11" font-weight="bold">{escape(title)}</text>']
+    for j, column in enumerate(columns):
+        parts.append(f'<text x="{left + (j + 0.5) * wide}" y="{top - 6}" text-anchor="middle">{escape(column)}</text>')
+    for i, row in enumerate(rows):
+        y = top + i * high
+        parts.append(f'<text x="{left - 6}" y="{y + 15}" text-anchor="end">{escape(row)}</text>')
+        for j, column in enumerate(columns):
+            if (row, column) not in cells:
+                continue
+            value, text = cells[row, column]
+            share = (value - low) / span if higher_is_better else 1 - (value - low) / span
+            ink = "#ffffff" if share > 0.55 else "#000000"
+            x = left + j * wide
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{wide - 1}" height="{high - 1}" fill="#0072b2" '
+                f'fill-opacity="{0.06 + 0.9 * share:.2f}"/>'
+                f'<text x="{x + wide / 2}" y="{y + 15}" text-anchor="middle" fill="{ink}">{escape(text)}</text>'
+            )
+    width = max(left + wide * len(columns) + 8, 12 + 7 * len(title))
+    return svg("".join(parts), width, top + high * len(rows) + 8)
 
 
 def grid(charts: Sequence[str], columns: int, width: int = 320, height: int = 150) -> str:

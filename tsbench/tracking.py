@@ -305,6 +305,7 @@ def _final(result: Result) -> dict[str, float]:
     values = {f"{split}/{m}": v for split, scores in result.get("scores", {}).items() for m, v in scores.items()}
     values |= {f"seconds/{part}": v for part, v in result["seconds"].items()}
     values |= {f"cpu_seconds/{part}": v for part, v in result["cpu_seconds"].items()}
+    values |= {f"measured/{name}": v for name, v in result.get("measured", {}).items()}
     extra = {k: result.get(k) for k in ("parameters", "peak_memory_mb", "gpu_memory_mb")}
     return values | {k: v for k, v in extra.items() if v is not None}
 

@@ -242,9 +242,8 @@ def _holder(lock: Path) -> dict[str, str]:
 
 def _ended(trials: list[Any]) -> list[Any]:
     """Trials that use up the budget: completed, pruned, or failed by their settings. A killed one is made up for."""
-    return [
-        t for t in trials if t.state.name in ("COMPLETE", "PRUNED") or (t.state.name == "FAIL" and REASON in t.user_attrs)
-    ]
+    ended = [t for t in trials if t.state.name in ("COMPLETE", "PRUNED", "FAIL")]
+    return [t for t in ended if t.state.name != "FAIL" or REASON in t.user_attrs]
 
 
 def _running(trials: list[Any]) -> list[Any]:

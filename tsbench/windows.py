@@ -30,9 +30,9 @@ class Windows:
         self.first = torch.arange(channels, device=series.device) * time  # row of window 0 of each channel
 
     @property
-    def elements(self) -> int:
-        """Values of one window."""
-        return len(self.series) * (self.look_back + self.horizon)
+    def sizes(self) -> Tensor:
+        """All windows are alike."""
+        return torch.tensor(len(self.series) * (self.look_back + self.horizon)).expand(len(self))
 
     def __len__(self) -> int:
         return self.series.shape[1] - self.look_back - self.horizon + 1

@@ -47,10 +47,9 @@ class Forecasting(Task):
         """Sums of squared and absolute errors, one for each window."""
         return ForecastMeter(self.horizon)
 
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """`(horizon, channel)`."""
-        return self.horizon, self.channels
+    def shape(self, batch: Batch) -> tuple[int, ...]:
+        """`(batch, horizon, channel)`."""
+        return len(batch), self.horizon, self.channels
 
     def random_batch(self, size: int, device: str = "cpu") -> Batch:
         """Normal noise."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from tsbench.data import Batch
+from tsbench.inputs import Inputs
 
 Examples = Mapping[str, Any]
 
@@ -64,10 +65,9 @@ class Task(ABC):
     def meter(self) -> Meter:
         """A fresh meter for this task's metrics."""
 
-    @property
     @abstractmethod
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of a prediction without its batch axis."""
+    def shape(self, batch: Batch) -> tuple[int, ...]:
+        """Shape of the prediction for a batch."""
 
     @abstractmethod
     def random_batch(self, size: int, device: str = "cpu") -> Batch:
@@ -89,3 +89,14 @@ class Task(ABC):
     def record(self) -> dict[str, Any]:
         """Kind and fields as plain values, read back by `tsbench.registry.task_from_record`."""
         return {"kind": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Labelling(Task):
+    """A task whose inputs may be of several kinds: series, sequences ...; its subclasses say what is predicted."""
+
+    inputs: Inputs
+
+    def record(self) -> dict[str, Any]:
+        """Kind and fields, those of the inputs with their own kind."""
+        return {**super().record(), "inputs": {"kind": type(self.inputs).__name__, **asdict(self.inputs)}}

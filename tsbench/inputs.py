@@ -1,0 +1,56 @@
+"""Inputs: what a labelled sample consists of, so that a model knows what to build its stem for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Inputs(ABC):
+    """The inputs of one sample; `length` is that of the longest one."""
+
+    length: int
+
+    @abstractmethod
+    def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Random `inputs`, `valid` and `features` of a batch (contract tests; the `meta` device)."""
+
+
+@dataclass(frozen=True)
+class Series(Inputs):
+    """Numbers in time: `(batch, time, channel)`."""
+
+    channels: int
+
+    def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Normal noise."""
+        return torch.randn(size, self.length, self.channels, device=device), None, None
+
+
+@dataclass(frozen=True)
+class Nucleotides(Inputs):
+    """Nucleotide codes (see tsbench.sequences), `(batch, sequences, time)`, with `features` numbers each."""
+
+    features: int = 0
+
+    sequences: ClassVar[int] = 1
+
+    def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Random sequences of up to three lengths."""
+        shape = (size, self.sequences, self.length)
+        lengths = self.length - torch.arange(size, device=device)[:, None, None] % min(3, self.length)
+        valid = torch.arange(self.length, device=device) < lengths
+        features = torch.randn(size, self.length, self.features, device=device) if self.features else None
+        return torch.randint(0, 4, shape, device=device) * valid, valid.expand(shape), features
+
+
+@dataclass(frozen=True)
+class NucleotidePair(Nucleotides):
+    """Two sequences a sample, such as a guide and its target site."""
+
+    sequences: ClassVar[int] = 2

@@ -1,0 +1,126 @@
+"""Position encoding: how a Transformer knows where its tokens are. One file each in tsbench/positions, chosen by name.
+
+An encoding is one module, shared by all layers of an encoder, and acts in up to four places:
+
+    embed      adds to the tokens before the first layer                       (sinusoidal, learned)
+    transform  changes queries and keys                                        (RoPE)
+    bias       adds to the scores, the same in every layer and sample content  (ALiBi, T5)
+    relate     adds to the scores what depends on the query                    (Shaw); with `read`, also to the output
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tsbench.model import NoSettings
+from tsbench.plugins import find, part_spec
+from tsbench.settings import configure
+
+PACKAGE = "tsbench.positions"
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where the tokens of a batch are, and who may attend to whom.
+
+    Attributes:
+        coords: `(batch or 1, time)`: the place of each token; restarts in every segment of a packed row.
+        valid: `(batch, time)`, False for padding; None means all real.
+        segment: `(batch, time)`: the sequence of a packed row that a token belongs to; None means one a row.
+        causal: a token sees itself and what is before it.
+    """
+
+    coords: Tensor
+    valid: Tensor | None = None
+    segment: Tensor | None = None
+    causal: bool = False
+
+    @classmethod
+    def along(cls, x: Tensor, valid: Tensor | None = None, causal: bool = False) -> Positions:
+        """0, 1, 2, ... along the second axis of x, `(batch, time, ...)`."""
+        return cls(torch.arange(x.shape[1], device=x.device)[None], valid, None, causal)
+
+    def offsets(self) -> Tensor:
+        """Place of the key minus place of the query, `(batch or 1, query, key)`."""
+        return self.coords[:, None, :] - self.coords[:, :, None]
+
+    def mask(self) -> Tensor | None:
+        """True where a query may see a key, `(batch or 1, 1, query, key)`; None if it may everywhere."""
+        seen = None if self.valid is None else self.valid[:, None, :]
+        if self.segment is not None:
+            same = self.segment[:, None, :] == self.segment[:, :, None]
+            seen = same if seen is None else seen & same
+        if self.causal:
+            # By place in the row, not by coords: within a segment both agree, and coords may be equal or real numbers.
+            time = self.coords.shape[1]
+            before = torch.ones(time, time, dtype=torch.bool, device=self.coords.device).tril()[None]
+            seen = before if seen is None else seen & before
+        return None if seen is None else seen[:, None]
+
+
+class PositionEncoding(nn.Module):
+    """Base of all encodings; by itself it does nothing anywhere.
+
+    Attributes:
+        Config: frozen dataclass of its settings.
+        relative: only differences of coordinates count, so that a shift of all changes nothing.
+        causal_only: it means something only where tokens see no later ones.
+    """
+
+    Config: ClassVar[type] = NoSettings
+    relative: ClassVar[bool] = False
+    causal_only: bool = False
+
+    def __init__(self, width: int, heads: int, config: Any) -> None:
+        super().__init__()
+        self.width, self.heads, self.config = width, heads, config
+        self.head_width = width // heads
+
+    def embed(self, x: Tensor, positions: Positions) -> Tensor:
+        """Tokens `(batch, time, width)` with their places added."""
+        return x
+
+    def transform(self, q: Tensor, k: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
+        """Queries and keys, `(batch, head, time, head_width)`, before their product."""
+        return q, k
+
+    def bias(self, positions: Positions) -> Tensor | None:
+        """What is added to the scores `q k' / sqrt(head_width)`, `(batch or 1, head or 1, query, key)`."""
+        return None
+
+    def relate(self, q: Tensor, positions: Positions) -> Tensor | None:
+        """What is added to the scores and depends on the query, `(batch, head, query, key)`."""
+        return None
+
+    def read(self, weights: Tensor, positions: Positions) -> Tensor | None:
+        """What is added to the output, `(batch, head, query, head_width)`, given all attention weights.
+
+        Overriding it means that attention cannot run in a fused kernel, which never makes the weights.
+        """
+        return None
+
+    @classmethod
+    def reads(cls) -> bool:
+        """Does it override `read`?"""
+        return cls.read is not PositionEncoding.read
+
+
+def make_encoding(spec: str, width: int, heads: int) -> PositionEncoding:
+    """The encoding that `rope(layout=half)` means.
+
+    Raises:
+        UsageError: no such encoding, or a setting it does not have.
+    """
+    kind, config = encoding_kind(spec)
+    return kind(width, heads, config)
+
+
+def encoding_kind(spec: str) -> tuple[type[PositionEncoding], Any]:
+    """Class and settings of an encoding."""
+    name, settings = part_spec(spec)
+    kind = find(PACKAGE, name, PositionEncoding)
+    return kind, configure(kind.Config, settings, f"position encoding {name}")

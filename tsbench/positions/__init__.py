@@ -1,0 +1,1 @@
+"""Position encodings: a file each, whose name is the encoding's (see tsbench.position)."""
