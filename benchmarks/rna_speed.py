@@ -9,11 +9,10 @@
 
 Every measurement has a process of its own: a warm-up, then what is timed. Variants take turns; "times faster" (in real
 nucleotides a CPU second) and memory ratio are within a turn. Both modules of `step` see the same tokens and have logits
-for every one: the official 10 behind dense and LayerNorm, ours 4 of a linear layer, which saves 0.6 % of the arithmetic.
+for each, the official 10 of a dense layer and the tied embedding, ours 4 of a linear layer: 0.6 % less arithmetic.
 
     git clone https://github.com/terry-r123/RNABenchmark CODE && git -C CODE checkout da7f9c7
-    pip install --no-deps --target SITE transformers==4.38.1 tokenizers==0.15.2 huggingface-hub==0.21.1 \
-        safetensors==0.4.5
+    pip install --no-deps -t SITE transformers==4.38.1 tokenizers==0.15.2 huggingface-hub==0.21.1 safetensors==0.4.5
     python benchmarks/rna_speed.py step --official CODE --site SITE --pairs 5
 """
 
@@ -26,16 +25,16 @@ import resource
 import statistics
 import sys
 import time
-import types
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import torch
-from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.inputs import Nucleotides
@@ -49,23 +48,17 @@ from tsbench.tasks.nucleotide import MaskedNucleotides
 from tsbench.tokenizer import SPECIAL, Tokens, make_tokenizer
 from tsbench.train import training_batches
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 STEP = [510] * 4  # nucleotides of the texts of a step; with <cls> and <eos> 512 tokens
 LONGEST = 1022  # BEACON cuts NcRNA there
 THEIR_IDS = torch.tensor([1, 0, 2, 9, 4, 6, 7, 5, 8])  # of our <pad> <cls> <eos> <mask> A C G U N
 
 
 class Cost(NamedTuple):
-    """What one process measured: CPU seconds, peak resident GB, real nucleotides computed."""
+    """CPU seconds, thousand real nucleotides a CPU second, peak resident GB."""
 
     seconds: float
+    rate: float
     memory: float
-    nucleotides: int
-
-    @property
-    def rate(self) -> float:
-        """Real nucleotides a CPU second."""
-        return self.nucleotides / self.seconds
 
 
 def main() -> None:
@@ -81,10 +74,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.what in ("step", "check") and not (args.official and args.site):
         parser.error(f"{args.what} needs --official and --site")
-    os.environ.update(ONE_THREAD)  # for the processes that are started from here
+    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")  # of processes to come
     if args.what == "check":
         states, pooled = fresh(partial(check, args.official, args.site))
-        print(f"official weights in our module: largest difference of states {states:.1e}, of pooled states {pooled:.1e}")
+        print(f"with the official weights states differ by up to {states:.1e}, pooled states by {pooled:.1e}")
     elif args.what == "step":
         official = {"official fp32": partial(official_step, args.official, args.site)}
         ours = {f"ours {precision}": partial(our_steps, BeaconB, precision, 1) for precision in ("fp32", "bf16")}
@@ -100,24 +93,17 @@ def main() -> None:
             compare(f"RnaTransformer {sizes or ''}", runs, args.pairs)
 
 
-def compare(title: str, variants: Mapping[str, Callable[[int], Cost]], pairs: int) -> None:
+def compare(what: str, variants: Mapping[str, Callable[[int], Cost]], pairs: int) -> None:
     """Run all variants in turn, `pairs` times, and print each beside the first."""
     turns = [{name: fresh(partial(run, turn)) for name, run in variants.items()} for turn in range(pairs)]
     first = next(iter(variants))
-    print(f"{title}, {pairs} turns, load {os.getloadavg()[0]:.1f}: median [range]")
-    print(f"  {'':14} {'CPU s':>22} {'nt a CPU s':>22} {'times faster':>20} {'GB':>5} {'memory ratio':>13}")
+    print(f"{what}, {pairs} turns, load {os.getloadavg()[0]:.1f}: median [range]")
+    print(f"{'CPU s':>38} {'knt a CPU s':>22} {'GB':>22} {'times faster':>22} {'memory ratio':>22}")
     for name in variants:
-        runs = [turn[name] for turn in turns]
-        seconds, rate = spread([run.seconds for run in runs], 2), spread([run.rate for run in runs], 0)
-        faster = spread([turn[name].rate / turn[first].rate for turn in turns], 2)
-        memory = statistics.median(run.memory for run in runs)
-        ratio = statistics.median(turn[name].memory / turn[first].memory for turn in turns)
-        print(f"  {name:14} {seconds:>22} {rate:>22} {faster:>20} {memory:5.2f} {ratio:13.2f}", flush=True)
-
-
-def spread(values: list[float], digits: int) -> str:
-    """`median [least, greatest]`."""
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
+        columns: list[Any] = [*zip(*(turn[name] for turn in turns), strict=True)]
+        columns += [[getattr(turn[name], of) / getattr(turn[first], of) for turn in turns] for of in ("rate", "memory")]
+        cells = (f"{statistics.median(c):.4g} [{min(c):.4g}, {max(c):.4g}]" for c in columns)
+        print(f"  {name:13}", *(f"{cell:>22}" for cell in cells), flush=True)
 
 
 def fresh(work: Callable[[], Any]) -> Any:
@@ -127,19 +113,18 @@ def fresh(work: Callable[[], Any]) -> Any:
 
 
 def timed(work: Callable[[], object], nucleotides: int) -> Cost:
-    """CPU seconds of `work`, and the peak memory of this process so far."""
+    """Time of `work`, and the peak memory of this process so far."""
     begun = time.process_time()
     work()
     seconds = time.process_time() - begun
-    return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, nucleotides)
+    return Cost(seconds, nucleotides / seconds / 1000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 def texts(lengths: list[int]) -> tuple[Batch, Tokens]:
     """Random nucleotides, 15 % of them hidden, and their tokens."""
     torch.manual_seed(0)
     codes = [torch.randint(0, 4, (length,), dtype=torch.uint8).numpy() for length in lengths]
-    batch = Masked(Ragged.of(codes)).batch(torch.arange(len(lengths)))
-    assert batch.valid is not None
+    batch: Any = Masked(Ragged.of(codes)).batch(torch.arange(len(lengths)))
     return batch, make_tokenizer("single")(batch.inputs[:, 0], batch.valid[:, 0])
 
 
@@ -151,24 +136,22 @@ def our_steps(kind: type[RnaTransformer], precision: str, steps: int, turn: int)
     return timed(lambda: [gradient(model, batch) for _ in range(steps)], steps * sum(STEP))
 
 
-def gradient(model: RnaTransformer, batch: Batch) -> Tensor:
-    """Forward and backward pass as in training; returns the loss."""
+def gradient(model: RnaTransformer, batch: Batch) -> Any:
+    """Forward and backward pass as in training."""
     with torch.autocast("cpu", torch.bfloat16, enabled=model.config.precision == "bf16"):
-        loss: Tensor = model.task.loss(model(batch), batch)
-    loss.backward()
-    return loss.detach()
+        loss = model.task.loss(model(batch), batch)
+    return loss.backward()
 
 
 def official_step(code: Path, site: Path, turn: int) -> Cost:
     """A training step of the official module, on the same tokens."""
     batch, tokens = texts(STEP)
-    labels = THEIR_IDS[batch.target.clamp(min=0) + SPECIAL].masked_fill(batch.target < 0, -100)
-    labels = nn.functional.pad(labels, (1, 1), value=-100)
+    target = F.pad(batch.target, (1, 1), value=-1)  # <cls> and <eos>
+    labels = THEIR_IDS[target + SPECIAL].masked_fill(target < 0, -100)
     model = official_model(code, site).train()
 
-    def step() -> None:
-        loss, *_ = model(THEIR_IDS[tokens.ids], attention_mask=tokens.valid.long(), masked_lm_labels=labels)
-        loss.backward()
+    def step() -> Any:
+        return model(THEIR_IDS[tokens.ids], attention_mask=tokens.valid.long(), masked_lm_labels=labels)[0].backward()
 
     step()
     return timed(step, sum(STEP))
@@ -176,11 +159,7 @@ def official_step(code: Path, site: Path, turn: int) -> Cost:
 
 def official_model(code: Path, site: Path) -> Any:
     """RnaLmForMaskedLM of the configuration `rnalm-single-alibi`; it imports flash_attn but does not need it."""
-    for name in ("flash_attn", "flash_attn.bert_padding"):
-        stub: Any = types.ModuleType(name)
-        for function in ("flash_attn_func", "flash_attn_varlen_func", "index_first_axis", "pad_input", "unpad_input"):
-            setattr(stub, function, lambda window_size: None)
-        sys.modules[name] = stub
+    sys.modules["flash_attn"] = sys.modules["flash_attn.bert_padding"] = MagicMock()
     sys.path[:0] = [str(site), str(code)]
     with contextlib.redirect_stdout(sys.stderr):
         from model.rnalm.modeling_rnalm import RnaLmForMaskedLM  # type: ignore[import-not-found]
@@ -215,9 +194,9 @@ def copy_weights(bert: Any, ours: Any) -> None:
         parts = [getattr(layer.attention.self, name) for name in ("query", "key", "value")]
         mine.attention.inward.weight.copy_(torch.cat([part.weight for part in parts]))
         mine.attention.inward.bias.copy_(torch.cat([part.bias for part in parts]))
-        same += [(mine.attention.outward, layer.attention.output.dense), (mine.up, layer.intermediate.dense)]
-        same += [(mine.first_norm, layer.attention.output.LayerNorm), (mine.second_norm, layer.output.LayerNorm)]
-        same += [(mine.down, layer.output.dense)]
+        after, last = layer.attention.output, layer.output
+        same += [(mine.attention.outward, after.dense), (mine.first_norm, after.LayerNorm)]
+        same += [(mine.up, layer.intermediate.dense), (mine.down, last.dense), (mine.second_norm, last.LayerNorm)]
     for to, source in same:
         to.load_state_dict(source.state_dict())
 

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from tsbench.data import Splits
 from tsbench.dataset import Dataset, Published, Source, read_published
 from tsbench.errors import MissingData, UsageError
@@ -33,6 +35,7 @@ from tsbench.rna_samples import (
     missing_scores,
     numbers,
 )
+from tsbench.sequences import Sequences
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import Imputation, NucleotideClassification, NucleotideRegression
@@ -254,12 +257,20 @@ COLLECTIONS = (
 
 @dataclass(frozen=True)
 class Beacon(Dataset):
-    """One of the thirteen tasks. `unknown` is "error", or "N" to read letters that are no nucleotides as N."""
+    """One of the thirteen tasks, or a stated subset of it for small machines.
+
+    Attributes:
+        unknown: "error", or "N" to read letters that are no nucleotides as N.
+        longest: leave out RNAs of more nucleotides, in all splits; 0 leaves out none.
+        samples: train on so many, evenly spaced over the file; 0 trains on all.
+    """
 
     collection: Collection
     unknown: str = "error"
+    longest: int = 0
+    samples: int = 0
 
-    options: ClassVar = ("unknown",)
+    options: ClassVar = ("unknown", "longest", "samples")
 
     def __post_init__(self) -> None:
         if self.unknown not in ("error", "N"):
@@ -311,6 +322,8 @@ class Beacon(Dataset):
         if protocol != "beacon":
             parts, told = self.collection.protocols[protocol][1](parts)
             notes.append(told)
+        parts, cut = self._subset(parts)
+        notes += cut
         length = max(int(codes.lengths.max()) for part in parts for codes in part.codes)
         outputs = reading.outputs or self.collection.outputs
         inputs = self.inputs(length, self.collection.features)
@@ -322,8 +335,24 @@ class Beacon(Dataset):
 
     def published(self) -> list[Published]:
         """The main table of the paper, and its study of tokenizers and position encodings."""
+        if self.longest or self.samples:
+            return []  # published on the whole set only
         table = read_published(Path(__file__).with_name("beacon_published.csv"))
         return [row for row in table if row.dataset == self.name]
+
+    def _subset(self, parts: Sequence[Sequences]) -> tuple[list[Sequences], list[str]]:
+        """What `longest` and `samples` leave, and the note that says so."""
+        left, notes = list(parts), []
+        if self.longest:
+            left = [p.select((p.codes[0].lengths <= self.longest).nonzero()[:, 0]) for p in left]
+            if not all(map(len, left)):
+                raise UsageError(f"{self.name}: longest={self.longest} leaves a split empty")
+            told = ", ".join(f"{len(a):,} of {len(b):,} {s}" for a, b, s in zip(left, parts, SPLITS, strict=True))
+            notes.append(f"subset: RNAs of at most {self.longest} nt: {told}")
+        if 0 < self.samples < len(left[0]):
+            notes.append(f"subset: {self.samples:,} of {len(left[0]):,} training samples, evenly spaced over the file")
+            left[0] = left[0].select(torch.linspace(0, len(left[0]) - 1, self.samples).long())
+        return left, notes
 
     def _files(self, root: Path) -> tuple[Layout, list[Path]]:
         """The first layout of which all files are there."""

@@ -89,10 +89,10 @@ class ArchiveII(Substitute):
     def read(self, root: Path) -> Content:
         """The partitions of the file; without one for validation, 10 % of train, equal sequences together."""
         names, samples = _structures(root, ARCHIVE)
-        folds, partitions, ids = (c.cells for c in columns(root, self.sources[1], "fold", "partition", "id"))
-        fold = self.fold.removeprefix("kfold")
-        chosen = {name: part for f, part, name in zip(folds, partitions, ids, strict=True) if f == fold}
-        parts = _partitions(chosen, names, samples)
+        folds, partitions, ids = columns(root, self.sources[1], "fold", "partition", "id")
+        rows = zip(folds.cells, ids.cells, partitions.cells, strict=True)
+        chosen = {name: part for fold, name, part in rows if fold == self.fold.removeprefix("kfold")}
+        parts = _partitions(ids.path, chosen, names, samples)
         trained = {samples.text(i) for i in parts[0].tolist()}
         copies = sum(samples.text(i) in trained for i in parts[2].tolist())
         note = f"{copies} of {len(parts[2])} test sequences are exact copies of training sequences"
@@ -119,7 +119,7 @@ class Pdb(Substitute):
         """The partitions of the file: 141 train, of which 10 % validate, and 62 test."""
         names, samples = _structures(root, PDB)
         ids, partitions = columns(root, PDB_SPLITS, "id", "partition")
-        parts = _partitions(dict(zip(ids.cells, partitions.cells, strict=True)), names, samples)
+        parts = _partitions(ids.path, dict(zip(ids.cells, partitions.cells, strict=True)), names, samples)
         return Content(Structure(inputs_of(samples)), samples, parts)
 
 
@@ -139,8 +139,10 @@ def _structures(root: Path, source: Source) -> tuple[list[str], PairSequences]:
     return ids.cells, PairSequences((Ragged.of(codes),), Ragged.of(pairs), groups=groups)
 
 
-def _partitions(partition: Mapping[str, str], names: Sequence[str], samples: Sequences) -> Parts:
-    where = np.array([partition.get(name, "") for name in names])
+def _partitions(path: Path, partition: Mapping[str, str], names: Sequence[str], samples: Sequences) -> Parts:
+    if missing := [name for name in names if name not in partition]:
+        raise DataError(path, f"{missing[0]} and {len(missing) - 1} more are in no partition", DAMAGED)
+    where = np.array([partition[name] for name in names])
     train, validation, test = (torch.from_numpy(np.flatnonzero(where == p)) for p in ("train", "valid", "test"))
     if not len(validation):
         kept, taken = grouped_split([samples.text(i) for i in train.tolist()], (0.9, 0.1))

@@ -42,8 +42,8 @@ class BeaconBConfig(RnaTransformerConfig):
 class BeaconB(RnaTransformer):
     """The published model from scratch: its pre-trained weights cannot be had offline.
 
-    Against the official module it lacks the token-type embedding, a constant here (2 x 768 parameters), and attention
-    dropout, which no fused kernel has.
+    Against the official module it lacks the token-type embedding, a constant here (2 x 768 parameters), the token <unk>
+    (768; a letter is never unknown) and attention dropout, which no fused kernel has.
     """
 
     Config = BeaconBConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,14 +27,15 @@ from tsbench.tasks.task import Task
 PENALTIES = [10.0**power for power in range(-6, 4)]
 NUCLEOTIDE = (NucleotideRegression, NucleotideClassification)
 CLASSES = (Classification, MultiLabel, NucleotideClassification)
-MOST_FEATURES = 5000  # of positions by default; the time to solve grows with their cube
+MOST_FEATURES = 5000  # with which positions are tried; the time to solve grows with the cube
 
 
 class FeatureRidge(Model):
     """Prediction = W features + b by least squares with a penalty on W, in float64; a subclass says which features.
 
-    The penalty is that of `PENALTIES` which validates best. It counts in variances of the average feature, so that
-    one grid serves indicators and frequencies. A class or label is fitted as 1 and its absence as -1.
+    The penalty is that of `PENALTIES` which validates best. Its unit is the mean variance of a feature times the
+    number of rows, so that one grid serves indicators and frequencies, many rows and few. A class or label is fitted
+    as 1 and its absence as -1.
     """
 
     tasks: ClassVar[tuple[type[Task], ...]] = (Regression, Classification, MultiLabel)
@@ -51,20 +53,19 @@ class FeatureRidge(Model):
         """`(batch, feature)`, or `(batch, time, feature)` where each nucleotide is labelled."""
 
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
-        """Solve for each penalty and keep the one that is best on validation."""
-        solutions, found = self._solutions(train), []
-        for solution in solutions:
-            self.weight, self.bias = solution
-            found.append(score(self, validation).values[self.task.primary])
-        best = 0
-        for i, value in enumerate(found):
-            if self.task.better(value, found[best]):
-                best = i
-        self.weight, self.bias = solutions[best]
-        run.measured["penalty"] = PENALTIES[best]
+        """Keep the candidate that is best on validation."""
+        best: tuple[float, State] | None = None
+        for penalty, state in self.candidates(train):
+            self.load_state(state)
+            found = score(self, validation).values[self.task.primary]
+            if best is None or self.task.better(found, best[0]):
+                best = found, state
+                run.measured["penalty"] = penalty
+        assert best is not None
+        self.load_state(best[1])
 
-    def _solutions(self, train: Samples) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias for each penalty, all from one decomposition of the covariance."""
+    def candidates(self, train: Samples) -> Iterator[tuple[float, State]]:
+        """Each penalty and its solution, all from one decomposition of the features' covariance."""
         moments = torch.zeros(1, 1).double()
         for indices in like_size(train.sizes, self.block_values):
             batch = train.batch(indices)
@@ -74,18 +75,17 @@ class FeatureRidge(Model):
             scored = y.isfinite().all(-1)
             rows = torch.cat([torch.ones_like(y[scored][:, :1]), x[scored], y[scored]], -1).double().cpu()
             moments = moments + rows.T @ rows
-        features = x.shape[-1]
+        features = slice(1, 1 + x.shape[-1])
+        outputs = slice(features.stop, None)
         mean = moments[0] / moments[0, 0]
         covariance = moments / moments[0, 0] - mean.outer(mean)
-        inputs, cross = covariance[1 : features + 1, 1 : features + 1], covariance[1 : features + 1, features + 1 :]
-        values, vectors = torch.linalg.eigh(inputs)
-        unit = inputs.diagonal().mean().clamp(min=1e-12)
-        solutions = []
+        values, vectors = torch.linalg.eigh(covariance[features, features])
+        unit = values.mean().clamp(min=1e-12)
         for penalty in PENALTIES:
-            weight = vectors @ (vectors.T @ cross / (values.clamp(min=0) + penalty * unit)[:, None])
-            bias = mean[features + 1 :] - mean[1 : features + 1] @ weight
-            solutions.append((weight.float(), bias.float()))
-        return solutions
+            shrunk = values.clamp(min=0) + penalty * unit
+            weight = vectors @ (vectors.T @ covariance[features, outputs] / shrunk[:, None])
+            bias = mean[outputs] - mean[features] @ weight
+            yield penalty, {**self.state(), "weight": weight.float(), "bias": bias.float()}
 
     def predict(self, batch: Batch) -> Tensor:
         """The linear map of the features."""
@@ -106,7 +106,7 @@ class KmerRidgeConfig:
     """Settings of k-mer ridge."""
 
     k: int = 2  # k-mers of 1 to k letters
-    positional: bool | None = None  # features of each position; none: where training sequences have one length
+    positional: bool | None = None  # features of each position; none: if that validates better and lengths are equal
     window: int = 5  # nucleotides seen on each side of one that is labelled
 
     def __post_init__(self) -> None:
@@ -134,18 +134,24 @@ class KmerRidge(FeatureRidge):
         self.positional = torch.tensor(bool(config.positional))
 
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
-        """Decide on positions, then as every ridge."""
-        if self.config.positional is None:
-            one_length = train.sizes.min() == train.sizes.max()
-            few = self.features_of_positions() <= MOST_FEATURES
-            self.positional = one_length.cpu() & few
+        """As every ridge, and say whether positions won."""
         super().fit(train, validation, run)
+        run.measured["positional"] = float(self.positional)
 
-    def features_of_positions(self) -> int:
-        """How many features there are if each position has its own."""
+    def candidates(self, train: Samples) -> Iterator[tuple[float, State]]:
+        """The solutions with each kind of features."""
+        for positional in self._choices(train):
+            self.positional = torch.tensor(positional)
+            yield from super().candidates(train)
+
+    def _choices(self, train: Samples) -> list[bool]:
+        """Values of `positional` to try."""
+        if self.config.positional is not None or isinstance(self.task, NUCLEOTIDE):
+            return [bool(self.config.positional)]
         inputs = self.task.inputs
         columns = sum(4**size for size in range(1, self.config.k + 1)) + inputs.features
-        return int(inputs.sequences * inputs.length * columns)
+        few = inputs.sequences * inputs.length * columns <= MOST_FEATURES
+        return [False, True] if few and train.sizes.min() == train.sizes.max() else [False]
 
     def features(self, batch: Batch) -> Tensor:
         """k-mers, and the numbers that come with each nucleotide in the same manner."""

@@ -75,5 +75,3 @@ class PatchTransformer(NeuralModel):
         states = self.encoder(tokens, Positions.along(tokens))
         forecast: Tensor = self.head(states.flatten(1)).unflatten(0, x.shape[:2]) * scale + mean
         return forecast.transpose(1, 2)
-
-

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tsbench.parts.dropout import dropout
 from tsbench.parts.nucleotide_model import NucleotideConfig, NucleotideModel
 
 
@@ -36,11 +36,13 @@ class Convolutions(nn.Module):
         super().__init__()
         self.dropout = config.dropout
         width = config.width
-        self.layers = nn.ModuleList(nn.Conv1d(width, width, config.kernel, padding="same") for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            nn.Conv1d(width, width, config.kernel, padding="same") for _ in range(config.layers)
+        )
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """`(batch, token, width)` to the same."""
         x, real = x.transpose(1, 2), valid.unsqueeze(1)
         for layer in self.layers:
-            x = F.dropout(layer(x * real).relu(), self.dropout, self.training)
+            x = dropout(layer(x * real).relu(), self.dropout, self.training)
         return x.transpose(1, 2)

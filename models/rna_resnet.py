@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tsbench.parts.dropout import dropout
 from tsbench.parts.nucleotide_model import NucleotideConfig, NucleotideModel
 
 
@@ -63,4 +63,4 @@ class Block(nn.Module):
         y = x
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             y = convolution((norm(y).relu() * real).transpose(1, 2)).transpose(1, 2)
-        return x + F.dropout(y, self.dropout, self.training)
+        return x + dropout(y, self.dropout, self.training)

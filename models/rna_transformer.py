@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class RnaTransformerConfig(NucleotideConfig, EncoderConfig):
 class RnaTransformer(NucleotideModel):
     """BERT's encoder on RNA, with ALiBi unless another position encoding is asked for."""
 
-    Config = RnaTransformerConfig
+    Config: ClassVar[type] = RnaTransformerConfig
     source = "Ren et al., BEACON: Benchmark for Comprehensive RNA Tasks and Language Models, NeurIPS 2024"
     search_space = {
         **NeuralModel.search_space,

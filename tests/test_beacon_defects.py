@@ -7,6 +7,7 @@ run on ours and, to show that it can fail, on the form that the official code ha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -68,10 +69,11 @@ def knows_the_order(predict: Predict) -> None:
 @pytest.mark.parametrize("positions", [n for n in names("tsbench.positions") if n != "none"])
 def test_defect_2_rope_and_all_others_know_the_order(positions: str) -> None:
     ours = model(RankRegression(Nucleotides(23), 1), positions=positions)
-    for parameter in ours.body.encoder.parameters():  # away from BERT's small initial values, so that order shows
+    encoder: Any = ours.body.encoder
+    for parameter in encoder.parameters():  # away from BERT's small initial values, so that order shows
         torch.nn.init.normal_(parameter, std=0.3)
     knows_the_order(ours.predict)
-    ours.body.encoder.encoding = PositionEncoding(32, 4, None)  # what an unknown name silently gave
+    encoder.encoding = PositionEncoding(32, 4, None)  # what an unknown name silently gave
     with pytest.raises(AssertionError):
         knows_the_order(ours.predict)
 
@@ -147,7 +149,8 @@ def test_defect_6_patience_counts_from_the_best_epoch(monkeypatch: pytest.Monkey
         from tsbench.registry import find_datasets
 
         splits = find_datasets("generated/seasonal/12")[0].load(None, "full")  # type: ignore[arg-type]
-        fitted = Linear(splits.task, LinearConfig(epochs=len(validation), patience=patience))
+        task: Any = splits.task
+        fitted = Linear(task, LinearConfig(epochs=len(validation), patience=patience))
         given = iter([-v for v in validation])  # a forecast's error: lower is better
         monkeypatch.setattr("tsbench.train._validation_score", lambda *a: next(given))
         run = Run()

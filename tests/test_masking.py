@@ -79,10 +79,10 @@ def test_splits_share_no_sequence_and_windows_keep_every_nucleotide() -> None:
         samples = getattr(splits, name)
         assert samples.codes.lengths.max() <= 100
         assert len(samples) == rounds * len(samples.codes.ends)
+        kept += len(samples.codes.values)
         parts[name] = {samples.text(i) for i in range(0, len(samples), rounds)}
     assert not parts["train"] & parts["validation"]
     assert not (parts["train"] | parts["validation"]) & parts["test"]
-        kept += len(samples.codes.values)
     assert kept == sum(map(len, [*codes, *codes[:50]]))
     assert "200 sequences" in splits.notes[0]
     assert "1 without a known nucleotide left out" in splits.notes[0]

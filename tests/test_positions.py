@@ -15,6 +15,7 @@ from tsbench.errors import UsageError
 from tsbench.parts.attention import Attention, Scope
 from tsbench.parts.encoder import Encoder, EncoderConfig
 from tsbench.position import PositionEncoding, Positions, make_encoding
+from tsbench.positions.shaw import Shaw
 
 every_case = pytest.mark.parametrize(("spec", "causal"), CASES)
 every_spec = pytest.mark.parametrize("spec", SPECS)
@@ -121,6 +122,21 @@ def test_every_parameter_learns(spec: str, causal: bool) -> None:
 @every_case
 def test_fused_equals_explicit(spec: str, causal: bool) -> None:
     model, x = encoder(spec), tokens(3, 12)
+    positions = Positions.along(x, ragged(12, 9, 5), causal)
+    torch.testing.assert_close(model(x, positions), model(x, positions, explicit=True), atol=1e-5, rtol=1e-5)
+
+
+class KeysOfShaw(Shaw):
+    """Adds to the scores of each query, but reads no weights: no encoding of ours, but one that may come."""
+
+    read = PositionEncoding.read  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_scores_of_the_query_are_masked_in_the_fused_kernel(causal: bool) -> None:
+    model, x = encoder("shaw"), tokens(3, 12)
+    model.encoding.__class__ = KeysOfShaw
+    assert not model.encoding.reads()
     positions = Positions.along(x, ragged(12, 9, 5), causal)
     torch.testing.assert_close(model(x, positions), model(x, positions, explicit=True), atol=1e-5, rtol=1e-5)
 

@@ -119,6 +119,15 @@ def test_t5_buckets() -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
+def test_t5_bias_is_the_row_of_the_bucket(causal: bool) -> None:
+    encoding = make("t5")
+    bias = encoding.bias(places(causal=causal))
+    for i, j in ((20, 3), (3, 20), (7, 7)):
+        row = int(bucket(torch.tensor(j - i), causal=causal))
+        assert torch.equal(bias[0, :, i, j], encoding.table[row])
+
+
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("buckets", "furthest"), [(32, 128), (8, 32), (64, 1000)])
 def test_t5_buckets_are_those_of_x_transformers(causal: bool, buckets: int, furthest: int) -> None:
     theirs = pytest.importorskip("x_transformers.x_transformers").RelativePositionBias._relative_position_bucket

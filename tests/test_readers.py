@@ -33,7 +33,7 @@ def test_fastq_and_bam_hold_the_same_reads(formats: Path) -> None:
     reads = list(read_sequences(formats / "ex1.fq.gz"))
     aligned = list(read_sequences(formats / "ex1.bam"))
     assert len(reads) == len(aligned) == 3270
-    assert int(pysam.view("-c", "-F", "4", str(formats / "ex1.bam"))) == 3235
+    assert int(str(pysam.view("-c", "-F", "4", str(formats / "ex1.bam")))) == 3235
     assert reads[0] == Record("B7_589:1:101:825:28", "", "GGGAACAGGGGGGTGCACTAATGCGCTCCACGCCC", 1)
     assert [r.line for r in reads] == list(range(1, 4 * 3270, 4))
 
@@ -105,8 +105,8 @@ def test_a_fault_is_named(name: str, tmp_path: Path) -> None:
 
 def test_cut_files(formats: Path, tmp_path: Path) -> None:
     """Cut anywhere, even between two blocks, where neither gzip nor pysam's FASTA reader sees it."""
-    with pysam.BGZFile(str(tmp_path / "whole.fa.gz"), "wb") as file:
-        file.write(b"".join(b">s%d\n%s\n" % (i, b"ACGU" * 20) for i in range(4000)))
+    (tmp_path / "whole.fa").write_bytes(b"".join(b">s%d\n%s\n" % (i, b"ACGU" * 20) for i in range(4000)))
+    pysam.tabix_compress(str(tmp_path / "whole.fa"), str(tmp_path / "whole.fa.gz"))
     whole = (tmp_path / "whole.fa.gz").read_bytes()
     block = int.from_bytes(whole[16:18], "little") + 1
     bam, fastq = ((formats / name).read_bytes() for name in ("ex1.bam", "ex1.fq.gz"))

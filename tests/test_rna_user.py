@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import Command
 from tsbench.datasets.rna_user import UserSequences, open_path
 from tsbench.errors import DataError, MissingData, TsbenchError, UsageError
 from tsbench.registry import find_datasets
@@ -174,7 +175,7 @@ def test_which_files_are_sequences(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_the_command_line(folder: Path, tsbench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_from_the_command_line(folder: Path, tsbench: Command, tmp_path: Path) -> None:
     """From any folder: the labels' path is kept whole."""
     shutil.copy(folder / "words.csv", tmp_path / "here.csv")
     checked = tsbench("check", f"{folder}/mine.fa:labels=here.csv")

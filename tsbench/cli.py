@@ -242,13 +242,14 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "tsbench data list",
         "tsbench data fetch ltsf/etth1",
         "tsbench data check ltsf",
+        "tsbench data leakage rna/cri-off rna/ncrna",
     )
-    parser.add_argument("action", choices=("list", "fetch", "check"))
+    parser.add_argument("action", choices=("list", "fetch", "check", "leakage"))
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help="families or data sets, such as ltsf or ltsf/etth1 (default: all; fetch needs one)",
+        help="families or data sets, such as ltsf or ltsf/etth1 (default: all; fetch and leakage need one)",
     )
     parser.add_argument(
         "--mirror", metavar="URL", help="fetch from this folder of files instead of the original sources"

@@ -111,10 +111,10 @@ def _headline(kind: type) -> str:
 
 
 def data(args: argparse.Namespace) -> int:
-    """List, fetch or check data files."""
-    from tsbench import download
+    """List, fetch or check data files; report what splits have in common."""
+    from tsbench import download, leakage
 
-    return download.command(args)
+    return leakage.command(args) if args.action == "leakage" else download.command(args)
 
 
 def check(args: argparse.Namespace) -> int:

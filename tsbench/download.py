@@ -107,6 +107,8 @@ def fetch(source: Source, root: Path, mirror: str | None = None) -> str:
         pass
     url = f"{mirror.rstrip('/')}/{Path(source.file).name}" if mirror else source.url
     target = root / source.file
+    if not url:
+        raise MissingData(f"it cannot be fetched by a program; put it at {target} ({source.citation})")
     target.parent.mkdir(parents=True, exist_ok=True)
     import pooch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from tsbench.data import Splits
-from tsbench.errors import UsageError
+from tsbench.errors import MissingData, UsageError
 from tsbench.sequences import Ragged, Sequences
 
 
@@ -60,6 +61,25 @@ class Overlap:
                 found = f"{shared.samples:,} of {self.samples:,} {self.split} samples share a {name} with {self.source}"
                 parts.append(f"{found} ({shared.groups:,} of {shared.of:,})")
         return "; ".join(parts)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print what the splits of data sets have in common, under each protocol."""
+    from tsbench.registry import find_datasets
+
+    if not args.names:
+        raise UsageError("name the data sets, for example: tsbench data leakage rna/cri-off 'rna-substitute/*'")
+    for dataset in (found for name in args.names for found in find_datasets(name)):
+        for protocol in dataset.protocols:
+            try:
+                overlaps = leakage(dataset.load(args.data, protocol))
+            except MissingData as absent:
+                print(f"{dataset.name}: left out: {absent}")
+                break
+            told = [overlap.words for overlap in overlaps if overlap.words]
+            nothing = "nothing in common between splits" if overlaps else "not examined: its samples are no sequences"
+            print(f"{dataset.name}, protocol {protocol}\n  " + "\n  ".join(told or [nothing]))
+    return 0
 
 
 def leakage(splits: Splits) -> list[Overlap]:
@@ -145,7 +165,7 @@ def by_group(parts: Parts, name: str) -> tuple[Parts, str]:
         dealt[choice].append(members[group])
     rows = [sorted(i for group in part for i in group) for part in dealt]
     told = [f"{len(part)} ({len(r):,} rows)" for part, r in zip(dealt, rows, strict=True)]
-    words = f"{name}s of train: {told[0]}, of validation: {told[1]}, of test: {told[2]}"
+    words = f"split by {name}, of which train has {told[0]}, validation {told[1]}, test {told[2]}"
     return [pool.select(torch.tensor(r)) for r in rows], words
 
 

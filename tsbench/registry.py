@@ -43,7 +43,7 @@ def find_model(name: str) -> type[Model]:
     Raises:
         UsageError: there is none, or its file does not define exactly one.
     """
-    return plugins.find(MODELS, name, Model)  # type: ignore[type-abstract]
+    return plugins.find(MODELS, name, Model)
 
 
 @lru_cache(maxsize=1)

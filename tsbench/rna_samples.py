@@ -16,7 +16,7 @@ import torch
 from tsbench.errors import DataError
 from tsbench.readers import read_fasta
 from tsbench.rna_files import Column, Field, Records, read_csv, read_json
-from tsbench.sequences import LETTERS, Ragged, Sequences, UnknownLetter, decode, encode
+from tsbench.sequences import LETTERS, Ragged, Sequences, UnknownLetter, encode
 
 SPLITS = ("train", "validation", "test")
 
@@ -89,7 +89,7 @@ def numbers(
         columns = read_csv(path).columns(*sequences, *labels)
         codes = tuple(reading.encode(column) for column in columns[: len(sequences)])
         target = np.stack([column.numbers(low, high) for column in columns[len(sequences) :]], axis=1)
-        groups = {group: [decode(codes[0][i]) for i in range(len(target))]} if group else {}
+        groups = {group: [text.upper().replace("T", "U") for text in columns[0].cells]} if group else {}
         return Sequences(codes, torch.from_numpy(target), groups=groups)
 
     return each(read)

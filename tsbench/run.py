@@ -21,9 +21,9 @@ from filelock import Timeout
 from tsbench.artifacts import save_model
 from tsbench.cell import Cell, find_dataset, identity, key_of
 from tsbench.data import Samples, Splits, Subset
-from tsbench.dataset import file_digest, find_file
+from tsbench.dataset import Source, file_digest, find_file
 from tsbench.environment import environment, gpu_memory_mb, peak_memory_mb, reset_peak_memory
-from tsbench.errors import Pruned, TsbenchError
+from tsbench.errors import MissingData, Pruned, TsbenchError
 from tsbench.evaluate import score
 from tsbench.model import Model, Run
 from tsbench.registry import dataset_label, find_datasets, find_model
@@ -173,10 +173,18 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
         "digest": digest,
         "generated": dataset.generated,
         "notes": list(splits.notes),
-        "verified": all(file_digest(find_file(data, s.file)) == s.sha256 for s in known) if known else None,
+        "verified": _verified(data, known),
         "sources": [asdict(source) for source in dataset.sources],
         "samples": samples | ({"test": len(_test_samples(splits, cell))} if cell.test else {}),
     }
+
+
+def _verified(data: Path, known: list[Source]) -> bool | None:
+    """Do all files have their checksums? None where there is none to compare with, or the set came in other files."""
+    try:
+        return all(file_digest(find_file(data, s.file)) == s.sha256 for s in known) if known else None
+    except MissingData:
+        return None
 
 
 def fit(cell: Cell, splits: Splits, run: Run) -> Model:

@@ -99,5 +99,5 @@ def make_tokenizer(spec: str) -> Tokenizer:
 def tokenizer_kind(spec: str) -> tuple[type[Tokenizer], Any]:
     """Class and settings of a tokenizer."""
     name, settings = part_spec(spec)
-    kind = find(PACKAGE, name, Tokenizer)  # type: ignore[type-abstract]
+    kind = find(PACKAGE, name, Tokenizer)
     return kind, configure(kind.Config, settings, f"tokenizer {name}")

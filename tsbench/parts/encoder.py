@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tsbench.errors import UsageError
 from tsbench.parts.attention import Attention, Scope
+from tsbench.parts.dropout import dropout
 from tsbench.position import PositionEncoding, Positions, encoding_kind, make_encoding
 from tsbench.train import TrainConfig
 
@@ -56,7 +57,7 @@ class Layer(nn.Module):
         return x + self._drop(self.down(F.gelu(self.up(self.second_norm(x)))))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class Encoder(nn.Module):
@@ -72,7 +73,6 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-12)  # of the embedded tokens (post), or of the last states (pre)
         self.post_norm = config.post_norm
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.apply(_initialise)
 
     def forward(self, x: Tensor, positions: Positions, explicit: bool = False) -> Tensor:
         """States of embedded tokens.
@@ -89,22 +89,13 @@ class Encoder(nn.Module):
             name = type(self.encoding).__name__
             raise UsageError(f"{name} with these settings is defined for causal attention only; this encoder is not")
         x = self.encoding.embed(x, positions)
-        x = F.dropout(self.norm(x) if self.post_norm else x, self.dropout, self.training)
+        x = dropout(self.norm(x) if self.post_norm else x, self.dropout, self.training)
         scope = Scope.of(positions, self.encoding)
         for layer in self.layers:
             x = layer(x, self.encoding, scope, explicit)
         return x if self.post_norm else self.norm(x)
 
 
-def _initialise(module: nn.Module) -> None:
-    """Normal(0, 0.02) weights and zero biases, as BERT."""
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-
-
 def encoder_parts(config: EncoderConfig) -> tuple[type, ...]:
     """The classes that a configuration chooses by name."""
     return (encoding_kind(config.positions)[0],)
-
-

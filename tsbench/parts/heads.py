@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tsbench.data import Batch
-from tsbench.errors import UsageError
+from tsbench.errors import UsageError, unknown
+from tsbench.parts.dropout import dropout
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import MaskedNucleotides, NucleotideClassification, NucleotideRegression
@@ -26,7 +26,7 @@ class HeadConfig(TrainConfig):
     """Settings of a model with one of these heads."""
 
     width: int = 128  # of a token's state
-    pool: str = "mean"  # a sequence's state: mean of its nucleotides, or that of its <cls> token
+    pool: str = "mean"  # a sequence's state: mean or max of its nucleotides' states, or that of its <cls> token
     pair_rank: int = 16  # channels of the outer product; 0 keeps all of `width`, as published
     pair_channels: int = 16  # of the residual blocks on the pair map (published: 48)
     pair_blocks: int = 4  # (published: 16)
@@ -35,8 +35,8 @@ class HeadConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         super().__post_init__()
-        if self.pool not in ("mean", "cls"):
-            raise UsageError(f"pool={self.pool} is neither mean nor cls")
+        if self.pool not in ("mean", "max", "cls"):
+            raise unknown("pool", self.pool, ("mean", "max", "cls"))
 
 
 @singledispatch
@@ -94,16 +94,18 @@ class SequenceHead(nn.Module):
 
     def __init__(self, config: HeadConfig, inputs: Any, outputs: int) -> None:
         super().__init__()
-        self.first_token = config.pool == "cls"
+        self.pool = config.pool
         self.pooler = nn.Linear(config.width, config.width)
         self.out = nn.Linear(inputs.sequences * config.width, outputs)
 
     def forward(self, states: Tensor, tokens: Tokens, batch: Batch) -> Tensor:
         """`(batch * sequence, token, width)` to `(batch, outputs)`."""
-        if self.first_token:
+        inside = (tokens.length > 0).unsqueeze(-1)
+        if self.pool == "cls":
             pooled = states[:, 0]
+        elif self.pool == "max":
+            pooled = states.masked_fill(~inside, torch.finfo(states.dtype).min).amax(1)
         else:
-            inside = (tokens.length > 0).unsqueeze(-1)
             pooled = (states * inside).sum(1) / inside.sum(1).clamp(min=1)
         pooled = self.pooler(pooled).tanh()
         out: Tensor = self.out(pooled.view(len(batch), -1))
@@ -171,9 +173,9 @@ class PairBlock(nn.Module):
 
     def forward(self, image: Tensor, real: Tensor) -> Tensor:
         """`(batch, channel, time, time)` to the same."""
-        x = self.first(_over_channels(self.first_norm, image).relu() * real)
-        x = F.dropout(_over_channels(self.second_norm, x).relu(), self.dropout, self.training)
-        x = self.second(x * real)
+        x = image
+        for norm, convolution in ((self.first_norm, self.first), (self.second_norm, self.second)):
+            x = convolution(dropout(_over_channels(norm, x).relu(), self.dropout, self.training) * real)
         return image + x
 
 

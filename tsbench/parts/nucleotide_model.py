@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class NucleotideModel(NeuralModel):
     The two sequences of a pair go through the same body, and the head joins them.
     """
 
-    Config = NucleotideConfig
+    Config: ClassVar[type] = NucleotideConfig
     tasks = (
         Classification,
         Regression,
@@ -70,7 +70,6 @@ class NucleotideModel(NeuralModel):
         super().__init__(task, config)
         self.tokenizer = make_tokenizer(config.tokenizer)
         self.embedding = nn.Embedding(self.tokenizer.vocabulary, config.width)
-        nn.init.normal_(self.embedding.weight, std=0.02)
         self.body = self.build_body()
         self.head = make_head(task, config, self.tokenizer.longest)
 

@@ -51,7 +51,7 @@ def pack_rows(x: Tensor, valid: Tensor, capacity: int) -> tuple[Tensor, Position
     """
     batch, time = valid.shape
     lengths = [time] * batch if valid.is_meta else valid.sum(1).tolist()
-    rows = pack(lengths, capacity)
+    rows = pack(lengths, max(capacity, *lengths))  # a longer sequence has a row of its own
     width = max([1, *(sum(lengths[i] for i in row) for row in rows)])
     first, segment = [0] * batch, [0] * batch  # place of a sequence's first token among all rows; its number in the row
     for r, row in enumerate(rows):

@@ -7,6 +7,7 @@ longest match, is another tokenizer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -22,6 +23,9 @@ from tsbench.errors import UsageError
 from tsbench.sequences import LETTERS, MASKED, decode
 from tsbench.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
 from tsbench.tokenizers._frame import framed
+
+# One thread: several cells run at once, and the library warns when a process that used its threads is forked.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # The library's first id, so that its ids and ours differ by MASK. It splits the text and is never merged.
 HIDDEN = decode(np.array([MASKED]))
