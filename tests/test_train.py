@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from tsbench.errors import UsageError
+from tsbench.data import like_size
+from tsbench.errors import Diverged, UsageError
 from tsbench.model import Run
 from tsbench.models.dlinear import DLinear, DLinearConfig
 from tsbench.registry import find_datasets
 from tsbench.tasks.forecasting import Forecasting
-from tsbench.train import Diverged, shuffled
+from tsbench.train import TrainConfig, shuffled, training_batches
 
 SPLITS = find_datasets("generated/seasonal/24")[0].load(Path(), "full")
 
@@ -106,3 +107,37 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         trained(Run(), **settings)
+
+
+def test_batches_of_like_size_hold_every_sample_once_and_little_padding() -> None:
+    sizes = torch.randint(20, 500, (3000,), generator=torch.Generator().manual_seed(0))
+
+    def padding(batches: list[torch.Tensor]) -> float:
+        return sum(len(b) * int(sizes[b].max()) for b in batches) / sum(int(sizes[b].sum()) for b in batches)
+
+    torch.manual_seed(3)
+    buckets = training_batches(sizes, TrainConfig(drop_last=False))
+    assert sorted(torch.cat(buckets).tolist()) == list(range(3000))
+    assert padding(buckets) < 1.05 < 1.5 < padding(training_batches(sizes, TrainConfig(buckets=False)))
+    firsts = [int(sizes[b].max()) for b in buckets]
+    assert firsts != sorted(firsts), "batches themselves come in random order"
+    torch.manual_seed(3)
+    again = training_batches(sizes, TrainConfig(drop_last=False))
+    assert all(torch.equal(a, b) for a, b in zip(buckets, again, strict=True))
+    assert all(len(b) == 32 for b in training_batches(sizes, TrainConfig()))
+
+
+def test_samples_of_one_size_keep_the_order_of_torchs_dataloader() -> None:
+    torch.manual_seed(5)
+    batches = training_batches(torch.full((50,), 9), TrainConfig(batch_size=7))
+    torch.manual_seed(5)
+    assert torch.cat(batches).tolist() == shuffled(50)[:49].tolist()
+
+
+def test_evaluation_blocks_hold_every_sample_once_within_the_limit() -> None:
+    sizes = torch.tensor([5, 900, 30, 30, 7, 2000, 30])
+    blocks = like_size(sizes, 100)
+    assert sorted(torch.cat(blocks).tolist()) == list(range(7))
+    assert all(len(b) == 1 or len(b) * int(sizes[b].max()) <= 100 for b in blocks)
+    assert len(blocks) == 4
+    assert torch.cat(like_size(torch.full((9,), 4), 8)).tolist() == list(range(9))

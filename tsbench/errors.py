@@ -34,6 +34,10 @@ class DataError(TsbenchError):
         super().__init__(f"{where}: {problem}. {remedy}")
 
 
+class Diverged(TsbenchError):
+    """A loss or prediction that is no finite number."""
+
+
 class Pruned(TsbenchError):
     """Raised out of training when a tuning study gives up on a trial."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Samples, like_size
-from tsbench.errors import TsbenchError
+from tsbench.errors import Diverged
 from tsbench.tasks.task import Scores
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def score(model: Model, samples: Samples, order: Tensor | None = None) -> Scores
     for indices in blocks:
         batch = samples.batch(indices)
         prediction = model.predict(batch)
-        if not prediction.isfinite().all():  # argmax and ranks would hide it
-            raise TsbenchError("predictions hold NaN or infinite values; try a lower lr or clip=1")
+        if not prediction.is_meta and not prediction.isfinite().all():  # argmax and ranks would hide it
+            raise Diverged("predictions hold NaN or infinite values; try a lower lr or clip=1")
         meter.update(prediction, batch)
     scores: Scores = meter.scores()
     return scores

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tsbench.data import Batch, Samples
-from tsbench.errors import TsbenchError, UsageError, unknown
+from tsbench.errors import Diverged, UsageError, unknown
 from tsbench.evaluate import score
 from tsbench.optim import OPTIMIZERS, Optimizer, make_optimizer
 
@@ -62,10 +62,6 @@ SCHEDULES = {
     "linear": lambda progress, epochs: max(0.0, 1 - progress / epochs),
 }
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
-
-
-class Diverged(TsbenchError):
-    """Training produced a loss that is not a number."""
 
 
 def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -> None:

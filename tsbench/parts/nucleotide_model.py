@@ -38,7 +38,7 @@ class NucleotideConfig(HeadConfig):
     optimizer: str = "adamw"
     weight_decay: float = 0.01
     schedule: str = "linear"
-    warmup: float = 1.0
+    warmup: float = 0.5
     clip: float = 1.0
 
     def __post_init__(self) -> None:
