@@ -13,11 +13,12 @@ import torch
 
 from tsbench.data import Splits
 from tsbench.dataset import Dataset
-from tsbench.inputs import Nucleotides
+from tsbench.inputs import NucleotidePair, Nucleotides
 from tsbench.sequences import PairSequences, Ragged, Sequences, decode, encode
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
 from tsbench.tasks.pairs import Structure
+from tsbench.tasks.regression import RankRegression
 from tsbench.tasks.task import Task
 from tsbench.windows import forecasting_splits, fractions
 
@@ -106,6 +107,35 @@ class Motif(Dataset):
         return _cut(Classification(Nucleotides(60), len(MOTIFS)), motifs())
 
 
+@dataclass(frozen=True)
+class Guides(Dataset):
+    """Pairs of a guide and a target of 23 nt; the number is minus the share of the places in which they differ."""
+
+    name = "generated/guides"
+    kind: ClassVar = RankRegression
+    inputs: ClassVar = NucleotidePair
+    protocols: ClassVar = {"full": "every test sample counts"}
+    generated: ClassVar = True  # type: ignore[misc]
+
+    def digest(self, root: Path) -> str:
+        """Fingerprint of the generated pairs and numbers."""
+        return _fingerprint(guides())
+
+    def load(self, root: Path, protocol: str) -> Splits:
+        """Generate and cut."""
+        return _cut(RankRegression(NucleotidePair(23), 1), guides())
+
+
+def guides(seed: int = 7) -> Sequences:
+    """What `Guides` describes."""
+    random = np.random.default_rng(seed)
+    guide = random.integers(0, 4, (sum(RNA_SIZES), 23)).astype(np.uint8)
+    changed = random.random(guide.shape) < random.random((len(guide), 1))
+    target = np.where(changed, (guide + random.integers(1, 4, guide.shape)) % 4, guide).astype(np.uint8)
+    number = -(guide != target).mean(1, keepdims=True).astype(np.float32)
+    return Sequences((Ragged.of(list(guide)), Ragged.of(list(target))), torch.from_numpy(number))
+
+
 def hairpins(seed: int = 7) -> PairSequences:
     """What `Hairpins` describes."""
     random = np.random.default_rng(seed)
@@ -145,14 +175,15 @@ def _cut(task: Task, samples: Sequences) -> Splits:
 
 def _fingerprint(samples: Sequences) -> str:
     target = samples.target.values if isinstance(samples.target, Ragged) else samples.target
-    parts = (samples.codes[0].values, samples.codes[0].ends, target)
+    parts = (*(part for codes in samples.codes for part in (codes.values, codes.ends)), target)
     return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
 
 
 def datasets() -> Iterator[Dataset]:
-    """Series at three horizons, hairpins and motifs."""
+    """Series at three horizons, and RNA of each level."""
     yield Seasonal(12)
     yield Seasonal(24)
     yield Seasonal(48)
-    yield Hairpins()
     yield Motif()
+    yield Guides()
+    yield Hairpins()

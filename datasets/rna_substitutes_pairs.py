@@ -95,7 +95,7 @@ class ArchiveII(Substitute):
         parts = _partitions(ids.path, chosen, names, samples)
         trained = {samples.text(i) for i in parts[0].tolist()}
         copies = sum(samples.text(i) in trained for i in parts[2].tolist())
-        note = f"{copies} of {len(parts[2])} test sequences are exact copies of training sequences"
+        note = f"{copies} of {len(parts[2])} test sequences occur in train, as random folds have it"
         return Content(Structure(inputs_of(samples)), samples, parts, (note,))
 
 

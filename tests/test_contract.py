@@ -26,7 +26,11 @@ def test_model_keeps_the_contract(name: str) -> None:
         check()
 
 
-@pytest.mark.parametrize("name", sorted(all_datasets()))
+# Of the fourteen folds of one adapter, one of each kind.
+DATASETS = [n for n in sorted(all_datasets()) if "archiveii" not in n or n.endswith(("/5s", "/kfold0"))]
+
+
+@pytest.mark.parametrize("name", DATASETS)
 def test_dataset_keeps_the_contract(name: str) -> None:
     try:
         all_datasets()[name].digest(SHARED)

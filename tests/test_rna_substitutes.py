@@ -90,7 +90,7 @@ def test_families_and_sequences_part_cleanly(real_data: Path) -> None:
 def test_random_folds_share_sequences_and_say_so(real_data: Path) -> None:
     (dataset,) = find_datasets("rna-substitute/archiveii/kfold0")
     splits = dataset.load(real_data, "random")
-    assert splits.notes[1].startswith("137 of 773 test sequences are exact copies")
+    assert splits.notes[1].startswith("137 of 773 test sequences occur in train")
 
 
 def test_structures_are_those_of_the_brackets(real_data: Path) -> None:
