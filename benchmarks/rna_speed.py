@@ -38,14 +38,14 @@ from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.inputs import Nucleotides
-from tsbench.masking import Masked
 from tsbench.models.beacon_b import BeaconB
 from tsbench.models.rna_transformer import RnaTransformer
-from tsbench.readers import read_sequences
-from tsbench.sequences import Ragged, encode
+from tsbench.rna.masking import Masked
+from tsbench.rna.readers import read_sequences
+from tsbench.rna.sequences import Ragged, encode
+from tsbench.rna.tokenizer import SPECIAL, Tokens, make_tokenizer
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.nucleotide import MaskedNucleotides
-from tsbench.tokenizer import SPECIAL, Tokens, make_tokenizer
 from tsbench.train import training_batches
 
 STEP = [510] * 4  # nucleotides of the texts of a step; with <cls> and <eos> 512 tokens

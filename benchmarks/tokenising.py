@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tsbench.sequences import Ragged, decode, encode
-from tsbench.tokenizer import Tokenizer, make_tokenizer
+from tsbench.rna.sequences import Ragged, decode, encode
+from tsbench.rna.tokenizer import Tokenizer, make_tokenizer
 
 SPECS = ("single", "overlapping(k=3)", "overlapping(k=6)", "blocks(k=3)", "blocks(k=6)", "bpe(vocabulary=1024)")
 BATCH = 256
@@ -65,7 +65,7 @@ def trained_state(spec: str, texts: list[str]) -> Tensor:
 
 
 def padded(texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Codes of a batch, encoded at one go as tsbench.rna_samples does, and where they are real."""
+    """Codes of a batch, encoded at one go as tsbench.rna.samples does, and where they are real."""
     values = torch.from_numpy(encode("".join(texts), unknown="N"))
     ends = torch.tensor([len(text) for text in texts]).cumsum(0)
     codes, valid = Ragged(values, ends).padded(torch.arange(len(texts)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -17,12 +17,13 @@ import torch
 from tsbench.data import Splits
 from tsbench.dataset import Dataset, Published, Source, read_published
 from tsbench.errors import MissingData, UsageError
-from tsbench.inputs import NucleotidePair, Nucleotides
-from tsbench.leakage import Parts, by_group, leakage, without_copies
-from tsbench.rna_files import Field
-from tsbench.rna_layout import Layout
-from tsbench.rna_maps import maps, structure_maps, structures
-from tsbench.rna_samples import (
+from tsbench.inputs import Codes, NucleotidePair, Nucleotides
+from tsbench.leakage import with_leakage
+from tsbench.rna.files import Field
+from tsbench.rna.layout import Layout
+from tsbench.rna.maps import maps, structure_maps, structures
+from tsbench.rna.resplit import Parts, by_group, without_copies
+from tsbench.rna.samples import (
     SPLITS,
     Read,
     Reading,
@@ -35,7 +36,7 @@ from tsbench.rna_samples import (
     missing_scores,
     numbers,
 )
-from tsbench.sequences import Sequences
+from tsbench.rna.sequences import Sequences
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import Imputation, NucleotideClassification, NucleotideRegression
@@ -74,7 +75,7 @@ class Collection:
     licence: str = "none stated"
     outputs: int = 0
     features: int = 0
-    inputs: type[Nucleotides] = Nucleotides
+    inputs: type[Codes] = Nucleotides
     unknown: str = "error"
     protocols: Mapping[str, tuple[str, Callable[[Parts], tuple[Parts, str]]]] = field(default_factory=dict)
     mirror: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
@@ -275,6 +276,8 @@ class Beacon(Dataset):
     def __post_init__(self) -> None:
         if self.unknown not in ("error", "N"):
             raise UsageError(f"{self.name}: unknown={self.unknown!r} does not fit; write error or N")
+        if self.longest < 0 or self.samples < 0:
+            raise UsageError(f"{self.name}: longest={self.longest} and samples={self.samples} must be at least 0")
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -287,7 +290,7 @@ class Beacon(Dataset):
         return self.collection.kind
 
     @property
-    def inputs(self) -> type[Nucleotides]:  # type: ignore[override]
+    def inputs(self) -> type[Codes]:  # type: ignore[override]
         """One sequence or two."""
         return self.collection.inputs
 
@@ -329,9 +332,7 @@ class Beacon(Dataset):
         inputs = self.inputs(length, self.collection.features)
         task = self.kind(inputs, *([outputs] if outputs else []))
         train, validation, test = parts
-        splits = Splits(task, train, validation, test)
-        leaks = [overlap.words for overlap in leakage(splits) if overlap.split == "test" and overlap.words]
-        return replace(splits, notes=(*notes, *(["; ".join(leaks)] if leaks else [])))
+        return with_leakage(Splits(task, train, validation, test, notes=tuple(notes)))
 
     def published(self) -> list[Published]:
         """The main table of the paper, and its study of tokenizers and position encodings."""
@@ -344,9 +345,10 @@ class Beacon(Dataset):
         """What `longest` and `samples` leave, and the note that says so."""
         left, notes = list(parts), []
         if self.longest:
-            left = [p.select((p.codes[0].lengths <= self.longest).nonzero()[:, 0]) for p in left]
-            if not all(map(len, left)):
+            kept = [(p.codes[0].lengths <= self.longest).nonzero()[:, 0] for p in left]
+            if not all(map(len, kept)):
                 raise UsageError(f"{self.name}: longest={self.longest} leaves a split empty")
+            left = [p.select(indices) for p, indices in zip(left, kept, strict=True)]
             told = ", ".join(f"{len(a):,} of {len(b):,} {s}" for a, b, s in zip(left, parts, SPLITS, strict=True))
             notes.append(f"subset: RNAs of at most {self.longest} nt: {told}")
         if 0 < self.samples < len(left[0]):

@@ -14,7 +14,7 @@ import torch
 from tsbench.data import Splits
 from tsbench.dataset import Dataset
 from tsbench.inputs import NucleotidePair, Nucleotides
-from tsbench.sequences import PairSequences, Ragged, Sequences, decode, encode
+from tsbench.rna.sequences import PairSequences, Ragged, Sequences, decode, encode
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
 from tsbench.tasks.pairs import Structure
@@ -174,8 +174,8 @@ def _cut(task: Task, samples: Sequences) -> Splits:
 
 
 def _fingerprint(samples: Sequences) -> str:
-    target = samples.target.values if isinstance(samples.target, Ragged) else samples.target
-    parts = (*(part for codes in samples.codes for part in (codes.values, codes.ends)), target)
+    target = [samples.target.values, samples.target.ends] if isinstance(samples.target, Ragged) else [samples.target]
+    parts = (*(part for codes in samples.codes for part in (codes.values, codes.ends)), *target)
     return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
 
 

@@ -16,9 +16,9 @@ from tsbench.data import Splits
 from tsbench.dataset import Dataset, Source, find_file, open_content
 from tsbench.errors import DataError
 from tsbench.inputs import Nucleotides
-from tsbench.masking import masked_splits
-from tsbench.readers import Record, read_fasta
-from tsbench.sequences import encode
+from tsbench.rna.masking import masked_splits
+from tsbench.rna.readers import Record, read_fasta
+from tsbench.rna.sequences import encode
 from tsbench.tasks.nucleotide import MaskedNucleotides
 
 _RNA_FM = (

@@ -20,8 +20,9 @@ from tsbench.data import Splits
 from tsbench.dataset import Dataset, Source, find_file
 from tsbench.errors import UsageError
 from tsbench.inputs import Nucleotides
-from tsbench.rna_files import Column, Field, read_csv
-from tsbench.sequences import Ragged, Sequences, UnknownLetter, encode
+from tsbench.leakage import with_leakage
+from tsbench.rna.files import Column, Field, read_csv
+from tsbench.rna.sequences import Ragged, Sequences, UnknownLetter, encode
 from tsbench.splitting import grouped_split
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.regression import Regression
@@ -82,7 +83,7 @@ class Substitute(Dataset):
         """Read and split."""
         content = self.read(root)
         train, validation, test = (content.samples.select(part) for part in content.parts)
-        return Splits(content.task, train, validation, test, notes=(self.differs, *content.notes))
+        return with_leakage(Splits(content.task, train, validation, test, notes=(self.differs, *content.notes)))
 
 
 def columns(root: Path, source: Source, *names: str) -> list[Column]:

@@ -16,7 +16,7 @@ import torch
 from tsbench.dataset import Dataset, Source, find_file
 from tsbench.datasets.rna_substitutes import DAMAGED, Content, Parts, Substitute, columns, encoded, inputs_of, made
 from tsbench.errors import DataError
-from tsbench.sequences import PairSequences, Ragged, Sequences
+from tsbench.rna.sequences import PairSequences, Ragged, Sequences
 from tsbench.splitting import grouped_split
 from tsbench.tasks.pairs import Contacts, Distances, PairMap, Structure
 
@@ -93,10 +93,7 @@ class ArchiveII(Substitute):
         rows = zip(folds.cells, ids.cells, partitions.cells, strict=True)
         chosen = {name: part for fold, name, part in rows if fold == self.fold.removeprefix("kfold")}
         parts = _partitions(ids.path, chosen, names, samples)
-        trained = {samples.text(i) for i in parts[0].tolist()}
-        copies = sum(samples.text(i) in trained for i in parts[2].tolist())
-        note = f"{copies} of {len(parts[2])} test sequences occur in train, as random folds have it"
-        return Content(Structure(inputs_of(samples)), samples, parts, (note,))
+        return Content(Structure(inputs_of(samples)), samples, parts)
 
 
 @dataclass(frozen=True)

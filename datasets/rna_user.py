@@ -22,10 +22,11 @@ from tsbench.data import Splits
 from tsbench.dataset import Dataset, Source, file_digest
 from tsbench.errors import DataError, MissingData, UsageError, unknown
 from tsbench.inputs import Nucleotides
-from tsbench.masking import masked_splits
-from tsbench.readers import Record, read_sequences
-from tsbench.rna_files import Column, read_csv
-from tsbench.sequences import Ragged, Sequences, UnknownLetter, decode, encode
+from tsbench.leakage import with_leakage
+from tsbench.rna.files import Column, read_csv
+from tsbench.rna.masking import masked_splits
+from tsbench.rna.readers import Record, read_sequences
+from tsbench.rna.sequences import Ragged, Sequences, UnknownLetter, decode, encode
 from tsbench.splitting import grouped_split
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.nucleotide import MaskedNucleotides
@@ -44,7 +45,7 @@ class UserSequences(Dataset):
     With `labels`, a CSV file with a column `id` (the record's name), one or more columns of labels and perhaps a
     column `split` (train, validation, test; otherwise 70/10/20 %, equal sequences in one split). One column is
     classes if `task` says so, or if it is not all numbers or has at most 20 distinct integers; else numbers.
-    Without, masked nucleotides (see tsbench.masking).
+    Without, masked nucleotides (see tsbench.rna.masking).
     """
 
     path: Path
@@ -113,7 +114,7 @@ class UserSequences(Dataset):
             if absent := set(range(len(classes))) - set(samples.target[parts[0]].tolist()):  # type: ignore[index]
                 notes.append(f"no training sequence of class {', '.join(classes[i] for i in sorted(absent))}")
         train, validation, test = (samples.select(part) for part in parts)
-        return Splits(task, train, validation, test, notes=tuple(notes))
+        return with_leakage(Splits(task, train, validation, test, notes=tuple(notes)))
 
     def _table(self) -> Labels:
         path = Path(self.labels)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from tsbench.data import Batch
-from tsbench.models.kmer_ridge import FeatureRidge, real
-from tsbench.sequences import LETTERS
+from tsbench.models.kmer_ridge import FeatureRidge
+from tsbench.rna.sequences import LETTERS
 
 
 class GCRidge(FeatureRidge):
@@ -14,6 +14,6 @@ class GCRidge(FeatureRidge):
 
     def features(self, batch: Batch) -> Tensor:
         """GC content of each sequence, `(batch, sequences)`."""
-        valid = real(batch)
+        valid = batch.real
         strong = (batch.inputs == LETTERS.index("G")) | (batch.inputs == LETTERS.index("C"))
         return (strong & valid).sum(-1) / valid.sum(-1).clamp(min=1)

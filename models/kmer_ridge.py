@@ -127,11 +127,15 @@ class KmerRidge(FeatureRidge):
 
     Config = KmerRidgeConfig
     tasks = (*FeatureRidge.tasks, *NUCLEOTIDE)
-    search_space = {"k": IntDistribution(1, 4), "window": IntDistribution(0, 20)}
+    search_space = {"k": IntDistribution(1, 4), "window": IntDistribution(0, 5)}
 
     def __init__(self, task: object, config: KmerRidgeConfig) -> None:
         super().__init__(task, config)
         self.positional = torch.tensor(bool(config.positional))
+        width = sum(4**size for size in range(1, config.k + 1))
+        width *= 2 * config.window + 1 if isinstance(task, NUCLEOTIDE) else 1
+        if width > 2 * MOST_FEATURES:
+            raise UsageError(f"kmer_ridge: k={config.k} makes {width:,} features, more than {2 * MOST_FEATURES:,}")
 
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """As every ridge, and say whether positions won."""
@@ -163,7 +167,7 @@ class KmerRidge(FeatureRidge):
             return F.pad(x, (0, 0, side, side)).unfold(2, 2 * side + 1, 1).transpose(1, 2).flatten(2)
         if self.positional:
             return F.pad(x, (0, 0, 0, self.task.inputs.length - x.shape[2])).flatten(1)
-        return (x.sum(2) / real(batch).sum(-1, keepdim=True).clamp(min=1)).flatten(1)
+        return (x.sum(2) / batch.real.sum(-1, keepdim=True).clamp(min=1)).flatten(1)
 
     def state(self) -> State:
         """Weights, bias, and whether features are of positions."""
@@ -178,7 +182,7 @@ class KmerRidge(FeatureRidge):
 def kmers(batch: Batch, k: int) -> Tensor:
     """Which k-mer of 1 to k letters starts at each place, `(batch, sequences, time, 4 + ... + 4^k)` bool."""
     letters = batch.inputs
-    known = (letters < 4) & real(batch)
+    known = (letters < 4) & batch.real
     word, whole = torch.zeros_like(letters), torch.ones_like(known)
     found = []
     for size in range(1, k + 1):
@@ -187,8 +191,3 @@ def kmers(batch: Batch, k: int) -> Tensor:
         words = torch.arange(4**size, device=word.device)
         found.append((word[..., None] == words) & whole[..., None])
     return torch.cat(found, -1)
-
-
-def real(batch: Batch) -> Tensor:
-    """Where codes are no padding, `(batch, sequences, time)`."""
-    return torch.ones_like(batch.inputs, dtype=torch.bool) if batch.valid is None else batch.valid

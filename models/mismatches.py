@@ -8,7 +8,6 @@ from torch import Tensor
 from tsbench.data import Batch, Samples, like_size
 from tsbench.inputs import NucleotidePair
 from tsbench.model import Model, Run, State
-from tsbench.models.kmer_ridge import real
 from tsbench.tasks.regression import Regression
 
 
@@ -51,5 +50,5 @@ class Mismatches(Model):
 def mismatches(batch: Batch) -> Tensor:
     """Places at which the two sequences differ, `(batch,)`; so does every place that only one of them has."""
     first, second = batch.inputs.unbind(1)
-    here, there = real(batch).unbind(1)
+    here, there = batch.real.unbind(1)
     return ((first != second) & here & there | (here != there)).sum(-1)

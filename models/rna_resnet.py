@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from tsbench.parts.dropout import dropout
-from tsbench.parts.nucleotide_model import NucleotideConfig, NucleotideModel
+from tsbench.rna.model import NucleotideConfig, NucleotideModel
 
 
 @dataclass(frozen=True)

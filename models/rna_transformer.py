@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tsbench.errors import UsageError
 from tsbench.model import NeuralModel
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
-from tsbench.parts.nucleotide_model import NucleotideConfig, NucleotideModel
 from tsbench.parts.packing import pack_rows
 from tsbench.position import Positions
+from tsbench.rna.model import NucleotideConfig, NucleotideModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class RnaTransformer(NucleotideModel):
         return (*super().parts(config), *encoder_parts(config))
 
     def build_body(self) -> nn.Module:
-        """The shared encoder."""
+        """The shared encoder, on embeddings as small as BERT's: learned positions start as small."""
+        nn.init.normal_(self.embedding.weight, std=0.02)
         return Body(self.config)
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Batch, Samples
+from tsbench.dataset import Dataset
 from tsbench.errors import UsageError
 from tsbench.inputs import Nucleotides
 from tsbench.model import Model, Run, State
-from tsbench.models.kmer_ridge import real
-from tsbench.sequences import decode
+from tsbench.rna.sequences import decode
 from tsbench.tasks.pairs import Structure
 
 LOGIT = 6.0  # of a pair that is predicted: 99.75 %
@@ -27,6 +27,15 @@ class ViennaMFE(Model):
     stochastic = False
     source = "Lorenz et al., ViennaRNA Package 2.0, Algorithms for Molecular Biology 2011"
 
+    @classmethod
+    def refuses(cls, dataset: Dataset) -> str | None:
+        """Everything, where the library is not installed."""
+        try:
+            vienna()
+        except UsageError as absent:
+            return str(absent)
+        return super().refuses(dataset)
+
     def __init__(self, task: Structure, config: object) -> None:
         super().__init__(task, config)
         self.library = vienna()
@@ -37,7 +46,7 @@ class ViennaMFE(Model):
     def predict(self, batch: Batch) -> Tensor:
         """Logits `(batch, time, time)`, symmetric."""
         logits = torch.full(self.task.shape(batch), -LOGIT)
-        codes, lengths = batch.inputs[:, 0].cpu(), real(batch)[:, 0].sum(-1).tolist()
+        codes, lengths = batch.inputs[:, 0].cpu(), batch.real[:, 0].sum(-1).tolist()
         for i, length in enumerate(lengths):
             structure, _ = self.library.fold(decode(codes[i, :length]).replace("?", "N"))
             partner = torch.tensor(self.library.ptable(structure)[1:])  # counted from 1; 0 means unpaired

@@ -16,7 +16,7 @@ from tsbench.data import Splits
 from tsbench.datasets.beacon import Beacon, datasets
 from tsbench.errors import DataError, MissingData, UsageError
 from tsbench.registry import find_datasets
-from tsbench.rna_files import base_pairs
+from tsbench.rna.files import base_pairs
 
 NAMES = ["ssp", "cmp", "dmp", "ssi", "spl", "apa", "ncrna", "modif", "mrl", "vdp", "prs", "cri-on", "cri-off"]
 SPLITS = ("train", "val", "test")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tsbench.data import Batch
 from tsbench.datasets.rna_corpus import Corpus, corpus, read_stockholm
 from tsbench.errors import DataError, UsageError
-from tsbench.masking import Masked, masked_splits, scramble
-from tsbench.sequences import MASKED, Ragged, encode
+from tsbench.rna.masking import Masked, masked_splits, scramble
+from tsbench.rna.sequences import MASKED, Ragged, encode
 from tsbench.splitting import grouped_split
 
 

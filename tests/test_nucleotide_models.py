@@ -15,13 +15,13 @@ from tsbench.inputs import NucleotidePair, Nucleotides
 from tsbench.models.rna_lstm import RnaLstm, RnaLstmConfig
 from tsbench.models.rna_transformer import RnaTransformer, RnaTransformerConfig
 from tsbench.registry import find_datasets
+from tsbench.rna.tokenizer import make_tokenizer
 from tsbench.store import Store
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import Imputation, NucleotideRegression
 from tsbench.tasks.pairs import Structure
 from tsbench.tasks.regression import RankRegression
 from tsbench.tasks.task import Labelling
-from tsbench.tokenizer import make_tokenizer
 
 TOKENIZERS = ("single", "overlapping(k=3)", "blocks(k=4)", "bpe(vocabulary=40)")
 TASKS: tuple[Labelling, ...] = (

@@ -10,7 +10,7 @@ import pysam
 import pytest
 
 from tsbench.errors import DataError, MissingData
-from tsbench.readers import Record, read_bam, read_fasta, read_sequences
+from tsbench.rna.readers import Record, read_bam, read_fasta, read_sequences
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tsbench.models.kmer_ridge import KmerRidge, KmerRidgeConfig, kmers
 from tsbench.models.mismatches import Mismatches, mismatches
 from tsbench.models.vienna_mfe import ViennaMFE
 from tsbench.registry import find_datasets, find_model
-from tsbench.sequences import PairSequences, Ragged, Sequences, decode, encode
+from tsbench.rna.sequences import PairSequences, Ragged, Sequences, decode, encode
 from tsbench.settings import configure, parse_spec
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel

@@ -16,8 +16,8 @@ from tsbench.datasets import rna_substitutes, rna_substitutes_pairs
 from tsbench.datasets.generated import MOTIFS, Hairpins, Motif
 from tsbench.errors import MissingData
 from tsbench.registry import find_datasets
-from tsbench.rna_files import base_pairs
-from tsbench.sequences import Sequences
+from tsbench.rna.files import base_pairs
+from tsbench.rna.sequences import Sequences
 
 FOLDS = [rna_substitutes_pairs.ArchiveII(fold) for fold in ("23s", "kfold4")]
 OTHERS = [s for s in rna_substitutes_pairs.datasets() if not isinstance(s, rna_substitutes_pairs.ArchiveII)]
@@ -90,7 +90,7 @@ def test_families_and_sequences_part_cleanly(real_data: Path) -> None:
 def test_random_folds_share_sequences_and_say_so(real_data: Path) -> None:
     (dataset,) = find_datasets("rna-substitute/archiveii/kfold0")
     splits = dataset.load(real_data, "random")
-    assert splits.notes[1].startswith("137 of 773 test sequences occur in train")
+    assert splits.notes[1].startswith("137 of 773 test samples occur in train")
 
 
 def test_structures_are_those_of_the_brackets(real_data: Path) -> None:

@@ -13,7 +13,7 @@ from tests.conftest import Command
 from tsbench.datasets.rna_user import UserSequences, open_path
 from tsbench.errors import DataError, MissingData, TsbenchError, UsageError
 from tsbench.registry import find_datasets
-from tsbench.sequences import decode
+from tsbench.rna.sequences import decode
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.nucleotide import MaskedNucleotides
 from tsbench.tasks.regression import Regression

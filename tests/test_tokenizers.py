@@ -19,8 +19,8 @@ from torch import Tensor
 
 from tsbench import plugins
 from tsbench.errors import UsageError
-from tsbench.sequences import LETTERS, MASKED, Ragged, decode, encode
-from tsbench.tokenizer import CLS, EOS, MASK, PACKAGE, PAD, SPECIAL, Tokenizer, Tokens, make_tokenizer
+from tsbench.rna.sequences import LETTERS, MASKED, Ragged, decode, encode
+from tsbench.rna.tokenizer import CLS, EOS, MASK, PACKAGE, PAD, SPECIAL, Tokenizer, Tokens, make_tokenizer
 
 OTHER_SETTINGS = ("overlapping(k=1)", "overlapping(k=6)", "blocks(k=1)", "blocks(k=3)", "bpe(vocabulary=30)")
 SPECS = (*plugins.names(PACKAGE), *OTHER_SETTINGS)

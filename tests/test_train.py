@@ -125,6 +125,8 @@ def test_batches_of_like_size_hold_every_sample_once_and_little_padding() -> Non
     again = training_batches(sizes, TrainConfig(drop_last=False))
     assert all(torch.equal(a, b) for a, b in zip(buckets, again, strict=True))
     assert all(len(b) == 32 for b in training_batches(sizes, TrainConfig()))
+    seen = {i for _ in range(12) for i in torch.cat(training_batches(sizes[:230], TrainConfig())).tolist()}
+    assert seen == set(range(230)), "what is left out of an epoch is random, not always the largest"
 
 
 def test_samples_of_one_size_keep_the_order_of_torchs_dataloader() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Batch
-from tsbench.sequences import decode
+from tsbench.rna.sequences import decode
 from tsbench.svg import COLOURS, svg
 
 NAMES = ("first", "middle", "last")  # samples of a test set that the runner keeps

@@ -19,7 +19,7 @@ from tsbench.registry import dataset_options, find_datasets, find_model
 from tsbench.settings import as_dict, configure, format_spec
 
 #: Modules every result depends on, beside those of its model, data set and task.
-ENGINE = ("tsbench.run", "tsbench.train", "tsbench.optim", "tsbench.evaluate", "tsbench.windows", "tsbench.data")
+ENGINE = ("tsbench.run", "tsbench.train", "tsbench.optim", "tsbench.evaluate", "tsbench.data")
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,10 @@ def _imported(root: str) -> frozenset[str]:
             continue
         seen.add(name)
         for node in ast.walk(ast.parse(_file(name).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if isinstance(node, ast.ImportFrom):
+                package = name if _file(name).name == "__init__.py" else name.rpartition(".")[0]
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                todo += [base, *(f"{base}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Import):
                 todo += [alias.name for alias in node.names]
         todo = [m for m in todo if m.split(".")[0] in ("tsbench", root.split(".")[0]) and _is_module(m)]

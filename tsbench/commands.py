@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tsbench import registry
 from tsbench.cell import Cell
-from tsbench.errors import UsageError
+from tsbench.errors import MissingData, UsageError
 from tsbench.plan import Plan, Suite, make_plan, parse_seeds, read_suite
 from tsbench.session import parse_settings, run_all, tracking
 from tsbench.store import Store
@@ -112,9 +112,29 @@ def _headline(kind: type) -> str:
 
 def data(args: argparse.Namespace) -> int:
     """List, fetch or check data files; report what splits have in common."""
-    from tsbench import download, leakage
+    from tsbench import download
 
-    return leakage.command(args) if args.action == "leakage" else download.command(args)
+    return leakage(args) if args.action == "leakage" else download.command(args)
+
+
+def leakage(args: argparse.Namespace) -> int:
+    """Print what the splits of data sets have in common, under each protocol."""
+    from tsbench.leakage import leakage as found_in
+    from tsbench.registry import find_datasets
+
+    if not args.names:
+        raise UsageError("name the data sets, for example: tsbench data leakage rna/cri-off 'rna-substitute/*'")
+    for dataset in (found for name in args.names for found in find_datasets(name)):
+        for protocol in dataset.protocols:
+            try:
+                overlaps = found_in(dataset.load(args.data, protocol))
+            except MissingData as absent:
+                print(f"{dataset.name}: left out: {absent}")
+                break
+            told = [overlap.words for overlap in overlaps if overlap.words]
+            nothing = "nothing in common between splits" if overlaps else "not examined: its samples are no sequences"
+            print(f"{dataset.name}, protocol {protocol}\n  " + "\n  ".join(told or [nothing]))
+    return 0
 
 
 def check(args: argparse.Namespace) -> int:

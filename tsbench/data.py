@@ -33,6 +33,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def real(self) -> Tensor:
+        """Where inputs are no padding, in the shape of `valid`, or, where all are real, of coded inputs."""
+        return torch.ones_like(self.inputs, dtype=torch.bool) if self.valid is None else self.valid
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
         valid, features = (None if t is None else change(t) for t in (self.valid, self.features))
@@ -70,6 +75,7 @@ class Splits:
         whole_batches: splits ("validation", "test") on which the protocol leaves out the last partial
             batch, as published code did. Reported validation scores always use every sample.
         notes: what a reader of scores must know of these data.
+        shared: pairs of splits, such as ("train", "test"), that are known to hold equal samples.
     """
 
     task: Task
@@ -78,6 +84,7 @@ class Splits:
     test: Samples
     whole_batches: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    shared: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)

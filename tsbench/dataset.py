@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Published:
-    """One published score."""
+    """One published score; `defect` says what is wrong with the code behind it, as far as is known."""
 
     dataset: str
     protocol: str
@@ -47,6 +47,7 @@ class Published:
     value: float
     source: str
     note: str = ""
+    defect: str = ""
 
 
 class Dataset(ABC):
@@ -137,7 +138,7 @@ def open_content(path: Path):  # type: ignore[no-untyped-def]  # gzip and plain 
 
 
 def read_published(path: Path) -> list[Published]:
-    """Read a table of published scores: dataset, protocol, model, metric, value, source, note."""
+    """Read a table of published scores: dataset, protocol, model, metric, value, source, note and defect."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [Published(**{**row, "value": float(row["value"])}) for row in rows]  # type: ignore[arg-type]

@@ -17,7 +17,18 @@ import torch
 
 import tsbench
 
-PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "sktime", "scipy", "optuna", "mlflow")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "sktime",
+    "scipy",
+    "optuna",
+    "mlflow",
+    "tokenizers",
+    "ViennaRNA",
+)
 
 
 @lru_cache(maxsize=1)

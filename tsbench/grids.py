@@ -31,7 +31,8 @@ def grids(board: Board) -> list[Grid]:
     for model in dict.fromkeys(row.model for row in board.rows):
         rows = [row for row in board.rows if row.model == model]
         settings = [row.results[0]["cell"]["settings"] for row in rows]
-        varying = [key for key in settings[0] if len({to_text(s.get(key)) for s in settings}) > 1]
+        keys = dict.fromkeys(key for s in settings for key in s)  # rows of older code may lack a setting
+        varying = [key for key in keys if len({to_text(s.get(key)) for s in settings}) > 1]
         for pair in combinations(varying, 2):
             found += _of_pair(board, model, rows, pair, [key for key in varying if key not in pair])
     return found
@@ -42,16 +43,24 @@ def _of_pair(board: Board, model: str, rows: Sequence[Row], pair: Sequence[str],
     groups: dict[str, dict[tuple[str, str], Spread]] = {}
     for row in rows:
         settings: dict[str, Any] = row.results[0]["cell"]["settings"]
-        rest = ", ".join(f"{key}={to_text(settings[key])}" for key in others)
-        at = (to_text(settings[pair[0]]), to_text(settings[pair[1]]))
+        rest = ", ".join(f"{key}={to_text(settings.get(key))}" for key in others)
+        at = (to_text(settings.get(pair[0])), to_text(settings.get(pair[1])))
         groups.setdefault(rest, {})[at] = row.scores[board.kind.primary]
     found = []
     for rest, scores in groups.items():
-        row_values, column_values = (sorted({at[axis] for at in scores}) for axis in (0, 1))
+        row_values, column_values = (sorted({at[axis] for at in scores}, key=_number_first) for axis in (0, 1))
         full = len(scores) > max(len(row_values), len(column_values))  # more than one line of values
         if full and min(len(row_values), len(column_values)) > 1:
             found.append(Grid(model, pair[0], pair[1], row_values, column_values, scores, rest))
     return found
+
+
+def _number_first(text: str) -> tuple[float, str]:
+    """Sort numbers by value, words by letter."""
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
 
 
 def drawn(grid: Grid, board: Board) -> str:

@@ -33,12 +33,12 @@ class Series(Inputs):
 
 
 @dataclass(frozen=True)
-class Nucleotides(Inputs):
-    """Nucleotide codes (see tsbench.sequences), `(batch, sequences, time)`, with `features` numbers each."""
+class Codes(Inputs):
+    """Nucleotide codes (see tsbench.rna.sequences), `(batch, sequences, time)`, with `features` numbers each."""
 
     features: int = 0
 
-    sequences: ClassVar[int] = 1
+    sequences: ClassVar[int]
 
     def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Random sequences of up to three lengths."""
@@ -50,7 +50,14 @@ class Nucleotides(Inputs):
 
 
 @dataclass(frozen=True)
-class NucleotidePair(Nucleotides):
+class Nucleotides(Codes):
+    """One sequence a sample."""
+
+    sequences: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class NucleotidePair(Codes):
     """Two sequences a sample, such as a guide and its target site."""
 
     sequences: ClassVar[int] = 2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tsbench.data import Batch, Samples
 from tsbench.inputs import Inputs, Series
+from tsbench.settings import NoSettings
 from tsbench.tasks.task import Task
 from tsbench.train import TrainConfig
 from tsbench.train import train as train_loop
@@ -58,11 +59,6 @@ class Run:
         self.report(len(self.curves), curve)
 
 
-@dataclass(frozen=True)
-class NoSettings:
-    """The Config of a model without settings."""
-
-
 class Model(ABC):
     """A model for one task. Subclasses set the class attributes, `fit` and `predict`.
 
@@ -71,6 +67,7 @@ class Model(ABC):
         tasks: the task kinds it can do.
         inputs: the kinds of inputs it can take.
         block_values: values of samples that it predicts at once in evaluation: few enough to stay in cache.
+        train_values: values of samples that it trains on at once; a larger batch is taken in parts.
         stochastic: False if the seed changes nothing; such a model is run once.
         recipes: published settings, `"data set@protocol"` glob -> settings; later matches win (see `cell.recipe`).
         search_space: setting -> Optuna distribution.
@@ -82,6 +79,7 @@ class Model(ABC):
     tasks: ClassVar[tuple[type[Task], ...]] = ()
     inputs: ClassVar[tuple[type[Inputs], ...]] = (Series,)
     block_values: ClassVar[int] = 2**21
+    train_values: ClassVar[int] = 2**30
     stochastic: ClassVar[bool] = True
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     search_space: ClassVar[Mapping[str, BaseDistribution]] = {}

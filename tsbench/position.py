@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tsbench.model import NoSettings
 from tsbench.plugins import find, part_spec
-from tsbench.settings import configure
+from tsbench.settings import NoSettings, configure
 
 PACKAGE = "tsbench.positions"
 

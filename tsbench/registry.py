@@ -25,6 +25,7 @@ import tsbench.inputs
 from tsbench import plugins
 from tsbench.dataset import Dataset
 from tsbench.errors import UsageError, unknown
+from tsbench.inputs import Inputs
 from tsbench.model import Model
 from tsbench.settings import format_spec, parse_spec
 from tsbench.tasks.task import Task
@@ -146,12 +147,19 @@ def task_kinds() -> dict[str, type[Task]]:
     return kinds | {dataset.kind.__name__: dataset.kind for dataset in all_datasets().values()}
 
 
+@lru_cache(maxsize=1)
+def input_kinds() -> dict[str, type[Inputs]]:
+    """Every kind of inputs by class name: ours, and those of other packages' data sets."""
+    ours = plugins.classes(tsbench.inputs, Inputs)  # type: ignore[type-abstract]
+    return {kind.__name__: kind for kind in (*ours, *(dataset.inputs for dataset in all_datasets().values()))}
+
+
 def task_from_record(record: dict[str, Any]) -> Task:
     """The inverse of `Task.record`."""
     fields = dict(record)
     if "inputs" in fields:
         given = dict(fields["inputs"])
-        fields["inputs"] = getattr(tsbench.inputs, given.pop("kind"))(**given)
+        fields["inputs"] = input_kinds()[given.pop("kind")](**given)
     return task_kinds()[fields.pop("kind")](**fields)
 
 

@@ -83,6 +83,8 @@ def _board_text(board: Board) -> str:
         first, second = board.rows[:2]
         pair = next(c for c in comparisons(board) if {c.first, c.second} == {first.variant, second.variant})
         lines.append(f"  {first.variant} against {second.variant}: {pair.words}")
+    flagged = dict.fromkeys(p.defect for row in board.rows for p in row.published.values() if p.defect)
+    lines += [f"  † {defect}" for defect in flagged]
     lines += [f"  ! {warning}" for warning in board.warnings]
     return "\n".join(lines)
 
@@ -109,8 +111,8 @@ def _cells(board: Board) -> list[list[str]]:
 
 
 def flag(published: Published) -> str:
-    """A dagger if the code behind a published score is known to be wrong; the note says how."""
-    return " †" if "defect" in published.note else ""
+    """A dagger if the code behind a published score is known to be wrong."""
+    return " †" if published.defect else ""
 
 
 def show(spread: Spread) -> str:
@@ -142,6 +144,7 @@ def as_csv(shown: Sequence[Board]) -> str:
             "published",
             "difference",
             "source",
+            "defect",
             "fit_seconds",
             "fit_cpu_seconds",
             "peak_memory_mb",
@@ -163,7 +166,11 @@ def as_csv(shown: Sequence[Board]) -> str:
                         score.mean,
                     ]
                     + ["" if score.std is None else score.std, " ".join(map(str, row.seeds)), row.rank]
-                    + ([published.value, row.difference(metric), published.source] if published else ["", "", ""])
+                    + (
+                        [published.value, row.difference(metric), published.source, published.defect]
+                        if published
+                        else [""] * 4
+                    )
                     + [row.fit_seconds, row.fit_cpu_seconds, row.memory_mb, row.parameters]
                 )
     return out.getvalue()
@@ -193,14 +200,24 @@ def _tex_table(chosen: Sequence[Board], protocol: str, metric: str) -> str:
         lines.append(" & ".join([_tex(board.dataset) + mark, *cells]) + r" \\")
         published = [rows[v].published.get(metric) if v in rows else None for v in variants]
         if any(published):
-            lines.append(" & ".join([r"\quad published", *(f"{p.value:g}" if p else "--" for p in published)]) + r" \\")
+            lines.append(" & ".join([r"\quad published", *map(_tex_published, published)]) + r" \\")
     seeds = ", ".join(map(str, sorted({len(row.seeds) for b in chosen for row in b.rows})))
-    caption = f"{metric.upper()}, protocol {protocol}. Mean and standard deviation over seeds ({seeds} a cell)."
+    caption = (
+        f"{_tex(metric.upper())}, protocol {_tex(protocol)}. Mean and standard deviation over seeds ({seeds} a cell)."
+    )
     caption += " $^*$ generated data." if any(b.generated for b in chosen) else ""
+    flagged = any(p.defect for b in chosen for row in b.rows for p in row.published.values())
+    caption += r" $^\dagger$ published by code that is known to be wrong." if flagged else ""
     return (
         "\\begin{table}\n\\centering\n\\begin{tabular}{l" + "r" * len(variants) + "}\n\\toprule\n"
         + "\n".join(lines) + "\n\\bottomrule\n\\end{tabular}\n\\caption{" + caption + "}\n\\end{table}\n"
     )  # fmt: skip
+
+
+def _tex_published(published: Published | None) -> str:
+    if published is None:
+        return "--"
+    return f"{published.value:g}" + (r"$^\dagger$" if published.defect else "")
 
 
 def _tex_score(score: Spread, sign: int, best: float) -> str:

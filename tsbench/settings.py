@@ -13,6 +13,13 @@ from typing import Any, TypeVar
 from tsbench.errors import UsageError, unknown
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """The settings of what has none."""
+
+
 _KEY = re.compile(r"(?:^|,)\s*([A-Za-z_]\w*)=")
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,15 @@ class TrainConfig:
         for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
-        for name, least in (("lr", 0.0), ("batch_size", 1), ("epochs", 1), ("patience", 0), ("accumulate", 1)):
+        for name, least in (
+            ("lr", 0.0),
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("patience", 0),
+            ("accumulate", 1),
+            ("warmup", 0),
+            ("clip", 0),
+        ):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}={getattr(self, name)} must be at least {least}")
 
@@ -91,7 +99,7 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
         state.end_epoch(chosen)
         run.log({"train_loss": loss, f"validation_{model.task.primary}": chosen})
         if run.checkpoint and time.monotonic() - saved >= run.checkpoint_seconds:
-            state.save(run.checkpoint, run.curves)
+            state.save(run.checkpoint, run)
             saved = time.monotonic()
     model.load_state_dict(state.best)
 
@@ -116,13 +124,15 @@ def _backward(model: NeuralModel, device: str) -> Callable[[Batch], Tensor]:
 def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backward: Callable[[Batch], Tensor]) -> float:
     """One pass over the training samples; returns the mean loss of its batches."""
     config: TrainConfig = model.config
-    batches = training_batches(samples.sizes.cpu(), config)
+    sizes = samples.sizes.cpu()
+    batches = training_batches(sizes, config)
     steps = math.ceil(len(batches) / config.accumulate)
     losses: list[Tensor] = []
     computed, real = 0, torch.zeros((), dtype=torch.int64, device=run.device)
     model.train()
     for step in range(steps):
         group = batches[step * config.accumulate : (step + 1) * config.accumulate]
+        group = [part for batch in group for part in _within(batch, sizes, model.train_values)]
         for indices in group:
             batch = samples.batch(indices.to(run.device))
             if batch.valid is not None:
@@ -141,6 +151,12 @@ def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backwa
     return torch.stack(losses).double().mean().item()
 
 
+def _within(batch: Tensor, sizes: Tensor, limit: int) -> Sequence[Tensor]:
+    """A batch in equal parts (to one sample) whose padded values stay within `limit`: the same step in less memory."""
+    parts = math.ceil(len(batch) * int(sizes[batch].max()) / limit)
+    return batch.tensor_split(min(parts, len(batch))) if parts > 1 else [batch]
+
+
 #: Batches that are sorted together: enough to be of like size, few enough to leave the order random.
 MEGABATCH = 50
 
@@ -152,15 +168,12 @@ def training_batches(sizes: Tensor, config: TrainConfig) -> list[Tensor]:
     """
     count = min(config.batch_size, len(sizes))
     order = shuffled(len(sizes))
+    if config.drop_last:  # before sorting, or it would always be the largest samples
+        order = order[: len(order) // count * count]
     if not config.buckets or sizes.min() == sizes.max():
-        batches = list(order.split(count))
-        if config.drop_last and len(batches[-1]) < count:
-            batches.pop()
-        return batches
+        return list(order.split(count))
     mega = [part[sizes[part].argsort()] for part in order.split(MEGABATCH * count)]
     batches = [batch for part in mega for batch in part.split(count)]
-    if config.drop_last:
-        batches = [batch for batch in batches if len(batch) == count]
     return [batches[i] for i in shuffled(len(batches)).tolist()]
 
 
@@ -230,7 +243,7 @@ class _State:
             return
         self.best_score, self.stale, self.best = chosen, 0, self._weights()
 
-    def save(self, path: Path, curves: list[dict[str, float]]) -> None:
+    def save(self, path: Path, run: Run) -> None:
         """Write a checkpoint, atomically."""
         state: dict[str, Any] = {
             "epoch": self.epoch,
@@ -241,7 +254,8 @@ class _State:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "random_device": _device_random(self.device),
-            "curves": curves,
+            "curves": run.curves,
+            "measured": run.measured,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, path.with_suffix(".tmp"))
@@ -263,3 +277,4 @@ class _State:
         if state["random_device"] is not None and self.device.type in ("cuda", "mps"):
             getattr(torch, self.device.type).set_rng_state(state["random_device"])
         run.curves[:] = state["curves"]
+        run.measured.update(state["measured"])

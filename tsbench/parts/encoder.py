@@ -33,6 +33,8 @@ class EncoderConfig(TrainConfig):
         for name in ("layers", "width", "heads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout={self.dropout} must be at least 0 and below 1")
         if self.width % self.heads:
             raise UsageError(f"width={self.width} cannot be divided among heads={self.heads}")
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tsbench.arcs import letters, rounded, samples, text_lines
 from tsbench.data import Batch
 from tsbench.measures import Moments, average_precision, ratio, top
-from tsbench.sequences import LETTERS, MASKED
+from tsbench.rna.sequences import LETTERS, MASKED
 from tsbench.svg import COLOURS, DASHES, Line, grid, line_chart
 from tsbench.tasks.task import Examples, Labelling, Meter, Metric, Scores
 

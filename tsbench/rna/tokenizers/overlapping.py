@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsbench.tokenizers._kmers import KmerConfig, Kmers
+from tsbench.rna.tokenizers._kmers import KmerConfig, Kmers
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from tsbench.errors import DataError
-from tsbench.readers import read_fasta
-from tsbench.rna_files import Column, Field, Records, read_csv, read_json
-from tsbench.sequences import LETTERS, Ragged, Sequences, UnknownLetter, encode
+from tsbench.rna.files import Column, Field, Records, read_csv, read_json
+from tsbench.rna.readers import read_fasta
+from tsbench.rna.sequences import LETTERS, Ragged, Sequences, UnknownLetter, encode
 
 SPLITS = ("train", "validation", "test")
 

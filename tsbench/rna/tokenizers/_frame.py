@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.tokenizer import CLS, EOS, Tokens
+from tsbench.rna.tokenizer import CLS, EOS, Tokens
 
 
 def framed(ids: Tensor, start: Tensor, length: Tensor, count: Tensor) -> Tokens:

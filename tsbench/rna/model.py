@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from tsbench.data import Batch, Samples
 from tsbench.errors import UsageError
 from tsbench.inputs import NucleotidePair, Nucleotides
 from tsbench.model import NeuralModel, Run
-from tsbench.parts.heads import HeadConfig, make_head
-from tsbench.sequences import decode
+from tsbench.rna.heads import HeadConfig, make_head
+from tsbench.rna.masking import Masked
+from tsbench.rna.sequences import Sequences
+from tsbench.rna.tokenizer import make_tokenizer, tokenizer_kind
+from tsbench.settings import as_dict
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import MaskedNucleotides, NucleotideClassification, NucleotideRegression
 from tsbench.tasks.pairs import PairMap
 from tsbench.tasks.regression import Regression
-from tsbench.tokenizer import make_tokenizer, tokenizer_kind
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ class NucleotideConfig(HeadConfig):
         """Refuse an unknown tokenizer."""
         super().__post_init__()
         tokenizer_kind(self.tokenizer)
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout={self.dropout} must be at least 0 and below 1")
+
+
+#: Settings in which a model may differ from the one whose weights it takes over: training's and the head's own.
+FREE = {f.name for f in fields(HeadConfig) if f.name != "width"} | {"pretrained", "dropout", "packed"}
 
 
 class NucleotideModel(NeuralModel):
@@ -65,6 +73,7 @@ class NucleotideModel(NeuralModel):
     )
     inputs = (Nucleotides, NucleotidePair)
     block_values = 2**14
+    train_values = 2**18
     tiny = {"epochs": 2, "width": 16}
 
     def __init__(self, task: Any, config: Any) -> None:
@@ -86,13 +95,11 @@ class NucleotideModel(NeuralModel):
     @classmethod
     def files(cls, config: Any) -> tuple[Path, ...]:
         """The pre-trained weights."""
-        return (Path(config.pretrained) / "weights.pt",) if config.pretrained else ()
+        return tuple(Path(config.pretrained) / name for name in ("model.json", "weights.pt") if config.pretrained)
 
     def forward(self, batch: Batch) -> Tensor:
         """The prediction, in the task's shape."""
-        codes = batch.inputs.flatten(0, 1)
-        valid = torch.ones_like(codes, dtype=torch.bool) if batch.valid is None else batch.valid.flatten(0, 1)
-        tokens = self.tokenizer(codes, valid)
+        tokens = self.tokenizer(batch.inputs.flatten(0, 1), batch.real.flatten(0, 1))
         states = self.body(self.embedding(tokens.ids), tokens.valid)
         prediction: Tensor = self.head(states, tokens, batch)
         return prediction
@@ -102,7 +109,7 @@ class NucleotideModel(NeuralModel):
         if self.config.pretrained:
             self._take_over(Path(self.config.pretrained))
         else:
-            self.tokenizer.train(texts(train))
+            self.tokenizer.train(_texts(train))
         super().fit(train, validation, run)
 
     def _take_over(self, folder: Path) -> None:
@@ -116,18 +123,13 @@ class NucleotideModel(NeuralModel):
         other = load_model(folder)
         if not isinstance(other, NucleotideModel) or type(other.body) is not type(self.body):
             raise UsageError(f"pretrained={folder} is a {type(other).__name__}, this is a {type(self).__name__}")
-        if other.config.tokenizer != self.config.tokenizer:
-            raise UsageError(
-                f"pretrained={folder} has tokenizer {other.config.tokenizer}, this has {self.config.tokenizer}"
-            )
+        for name, mine in as_dict(self.config).items():
+            theirs = getattr(other.config, name)
+            if name not in FREE and theirs != mine:
+                raise UsageError(f"pretrained={folder} has {name}={theirs}, this has {name}={mine}; make them equal")
         self.tokenizer.load_state(other.tokenizer.state())
-        for part in ("embedding", "body"):
-            try:
-                getattr(self, part).load_state_dict(getattr(other, part).state_dict())
-            except RuntimeError as error:
-                raise UsageError(
-                    f"pretrained={folder}: its {part} has another shape; give both models the same sizes ({error})"
-                ) from None
+        self.embedding.load_state_dict(other.embedding.state_dict())
+        self.body.load_state_dict(other.body.state_dict())
 
     def get_extra_state(self) -> Tensor:
         """What the tokenizer learned, kept with the weights."""
@@ -139,12 +141,8 @@ class NucleotideModel(NeuralModel):
             self.tokenizer.load_state(state.cpu())
 
 
-def texts(samples: Samples) -> list[str]:
-    """The letters of all sequences of samples, masked nucleotides left out."""
-    found = []
-    for indices in torch.arange(len(samples)).split(256):
-        batch = samples.batch(indices)
-        codes = batch.inputs.flatten(0, 1)
-        lengths = [codes.shape[1]] * len(codes) if batch.valid is None else batch.valid.flatten(0, 1).sum(1).tolist()
-        found += [decode(row[:length].cpu()).replace("?", "") for row, length in zip(codes, lengths, strict=True)]
-    return found
+def _texts(samples: Samples) -> Iterator[str]:
+    """The letters of all sequences, read only if a tokenizer asks for them; hidden nucleotides are shown."""
+    if not isinstance(samples, Sequences | Masked):
+        raise UsageError(f"a tokenizer cannot learn from {type(samples).__name__}; use samples of tsbench.rna")
+    yield from samples.texts()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsbench.sequences import LETTERS, MASKED
-from tsbench.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
-from tsbench.tokenizers._frame import framed
+from tsbench.rna.sequences import LETTERS, MASKED
+from tsbench.rna.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
+from tsbench.rna.tokenizers._frame import framed
 
 
 class Single(Tokenizer):

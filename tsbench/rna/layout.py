@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tsbench.dataset import file_digest
 from tsbench.errors import DataError
-from tsbench.rna_files import plain_or_gz, read_bytes
-from tsbench.rna_samples import Read
+from tsbench.rna.files import plain_or_gz, read_bytes
+from tsbench.rna.samples import Read
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tsbench.errors import DataError
-from tsbench.rna_files import Column, Field, plain_or_gz, read_csv, read_dot_bracket, read_map
-from tsbench.rna_samples import Read, Reading, each
-from tsbench.sequences import PairSequences, Ragged, Sequences
+from tsbench.rna.files import Column, Field, plain_or_gz, read_csv, read_dot_bracket, read_map
+from tsbench.rna.samples import Read, Reading, each
+from tsbench.rna.sequences import PairSequences, Ragged, Sequences
 
 
 def dot_brackets(path: Path, reading: Reading) -> Sequences:

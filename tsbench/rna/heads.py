@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from tsbench.data import Batch
 from tsbench.errors import UsageError, unknown
 from tsbench.parts.dropout import dropout
+from tsbench.rna.tokenizer import Tokens
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import MaskedNucleotides, NucleotideClassification, NucleotideRegression
 from tsbench.tasks.pairs import PairMap
 from tsbench.tasks.regression import Regression
-from tsbench.tokenizer import Tokens
 from tsbench.train import TrainConfig
 
 
@@ -35,6 +35,8 @@ class HeadConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         super().__post_init__()
+        if not 0 <= self.pair_dropout < 1:
+            raise UsageError(f"pair_dropout={self.pair_dropout} must be at least 0 and below 1")
         if self.pool not in ("mean", "max", "cls"):
             raise unknown("pool", self.pool, ("mean", "max", "cls"))
 
@@ -152,7 +154,7 @@ class PairHead(nn.Module):
         x = self.project(self.spread(states, tokens, batch.inputs.shape[-1])).transpose(1, 2)  # (batch, rank, time)
         image = x[:, :, :, None] * x[:, :, None, :]
         # Zero beyond a sequence's end, before every convolution: padding must not reach what is real.
-        inside = torch.ones_like(batch.inputs[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid[:, 0]
+        inside = batch.real[:, 0]
         real = (inside[:, None, :, None] & inside[:, None, None, :]).to(image.dtype)
         image = self.inward(image * real)
         for block in self.blocks:

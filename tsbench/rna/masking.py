@@ -6,7 +6,7 @@ is the same whenever, wherever and with whatever else it is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from tsbench.data import Batch, Splits
 from tsbench.errors import UsageError
 from tsbench.inputs import Nucleotides
-from tsbench.sequences import LETTERS, MASKED, Ragged, decode
+from tsbench.rna.sequences import LETTERS, MASKED, Ragged, decode
 from tsbench.splitting import grouped_split
 from tsbench.tasks.nucleotide import MaskedNucleotides
 
@@ -64,6 +64,10 @@ class Masked:
     def text(self, sample: int) -> str:
         """The letters of a sample's sequence, nothing hidden."""
         return decode(self.codes[sample // self.rounds].cpu())
+
+    def texts(self) -> Iterator[str]:
+        """The letters of every sequence once, nothing hidden."""
+        return (decode(self.codes[i].cpu()) for i in range(len(self.codes.ends)))
 
     def to(self, device: torch.device | str) -> Masked:
         """On another device."""

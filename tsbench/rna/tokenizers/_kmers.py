@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tsbench.errors import UsageError
-from tsbench.sequences import LETTERS, MASKED
-from tsbench.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
-from tsbench.tokenizers._frame import framed
+from tsbench.rna.sequences import LETTERS, MASKED
+from tsbench.rna.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
+from tsbench.rna.tokenizers._frame import framed
 
 BASE = len(LETTERS)
 LARGEST = 12  # numbers of longer k-mers do not fit in 32 bits

@@ -1,7 +1,7 @@
-"""Tokenizer: nucleotides to tokens and back. One file each in tsbench/tokenizers, chosen by name.
+"""Tokenizer: nucleotides to tokens and back. One file each in tsbench/rna/tokenizers, chosen by name.
 
-Tokenizers see codes (see tsbench.sequences), so the policy for U, T and unknown letters is not theirs. Every one says
-which nucleotides a token covers, so that nucleotide- and pair-level heads have a value for every nucleotide.
+Tokenizers see codes (see tsbench.rna.sequences), so the policy for U, T and unknown letters is not theirs. Every one
+says which nucleotides a token covers, so that nucleotide- and pair-level heads have a value for every nucleotide.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tsbench.model import NoSettings
 from tsbench.plugins import find, part_spec
-from tsbench.settings import configure
+from tsbench.settings import NoSettings, configure
 
-PACKAGE = "tsbench.tokenizers"
+PACKAGE = "tsbench.rna.tokenizers"
 PAD, CLS, EOS, MASK = range(4)
 SPECIAL = 4  # ids below it are no nucleotides
 
@@ -65,7 +64,7 @@ class Tokenizer(ABC):
         """Most nucleotides of a token."""
 
     def train(self, sequences: Iterable[str]) -> None:
-        """Learn from sequences (letters of tsbench.sequences); most have nothing to learn."""
+        """Learn from sequences (letters of tsbench.rna.sequences); most have nothing to learn."""
 
     @abstractmethod
     def __call__(self, codes: Tensor, valid: Tensor) -> Tokens:

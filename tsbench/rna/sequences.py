@@ -5,7 +5,7 @@ Codes: A 0, C 1, G 2, U (or T) 3, N 4; MASKED 5 hides a nucleotide that a model 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -152,6 +152,10 @@ class Sequences:
     def text(self, sample: int, sequence: int = 0) -> str:
         """The letters of a sequence of a sample."""
         return decode(self.codes[sequence][sample].cpu())
+
+    def texts(self) -> Iterator[str]:
+        """The letters of every sequence of every sample."""
+        return (decode(part[i].cpu()) for part in self.codes for i in range(len(part.ends)))
 
     def select(self, indices: Tensor) -> Sequences:
         """The samples at `indices`, as samples of their own."""

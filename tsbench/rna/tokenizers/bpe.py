@@ -20,9 +20,9 @@ from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
 from tsbench.errors import UsageError
-from tsbench.sequences import LETTERS, MASKED, decode
-from tsbench.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
-from tsbench.tokenizers._frame import framed
+from tsbench.rna.sequences import LETTERS, MASKED, decode
+from tsbench.rna.tokenizer import MASK, SPECIAL, Tokenizer, Tokens
+from tsbench.rna.tokenizers._frame import framed
 
 # One thread: several cells run at once, and the library warns when a process that used its threads is forked.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

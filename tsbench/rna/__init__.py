@@ -1,0 +1,1 @@
+"""What RNA models and data sets share: sequences, files, tokenizers, heads."""

@@ -1,1 +1,0 @@
-"""Tokenizers: a file each, whose name is the tokenizer's (see tsbench.tokenizer)."""
