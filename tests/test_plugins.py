@@ -179,7 +179,8 @@ def test_every_package_folder_is_declared() -> None:
     """setuptools builds what pyproject.toml lists; a forgotten folder would be missing from the wheel."""
     declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     there = {"tsbench", "tsbench.models", "tsbench.datasets"}
-    there |= {f"tsbench.{p.parent.name}" for p in (ROOT / "tsbench").glob("*/__init__.py")}
+    folders = [p.parent.relative_to(ROOT) for p in (ROOT / "tsbench").rglob("__init__.py")]
+    there |= {".".join(folder.parts) for folder in folders}
     assert declared == there
     for folder in ("models", "datasets"):
         assert (ROOT / "tsbench" / folder).resolve() == ROOT / folder
