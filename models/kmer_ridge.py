@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tsbench.data import Batch, Samples, like_size
 from tsbench.errors import UsageError
 from tsbench.evaluate import score
-from tsbench.inputs import Nucleotides
+from tsbench.inputs import Codes
 from tsbench.model import Model, Run, State
 from tsbench.models.constant import numbers
 from tsbench.tasks.classification import Classification
@@ -39,7 +39,7 @@ class FeatureRidge(Model):
     """
 
     tasks: ClassVar[tuple[type[Task], ...]] = (Regression, Classification, MultiLabel)
-    inputs = (Nucleotides,)
+    inputs = (Codes,)
     block_values = 2**16  # features are many times as many
     stochastic = False
     source = "Hoerl & Kennard, Ridge Regression, Technometrics 1970"

@@ -138,8 +138,8 @@ def test_no_part_of_a_split_by_group_is_empty() -> None:
 
 
 def test_published_scores_are_of_our_metrics() -> None:
-    golden = {("ssp", "BEACON-B (pre-trained)"): 0.6418, ("cri-off", "literature SOTA"): 0.126, ("vdp", "BEACON LSTM"): 0.329,
-              ("spl", "RNABERT"): 0.0018, ("ncrna", "BEACON-B single RoPE"): 0.3871}  # fmt: skip
+    golden = {("ssp", "BEACON-B (pre-trained)"): 0.6418, ("cri-off", "literature SOTA"): 0.126,
+              ("vdp", "BEACON LSTM"): 0.329, ("spl", "RNABERT"): 0.0018, ("ncrna", "BEACON-B single RoPE"): 0.3871}  # fmt: skip
     for dataset in datasets():
         rows = dataset.published()
         assert len(rows) == 30

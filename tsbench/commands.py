@@ -63,7 +63,7 @@ def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:
     print(f"{len(plan.cells)} cells, {len(plan.cells) - len(todo)} finished, {len(todo)} to run")
     for reason, pairs in Counter(s.reason for s in plan.skipped).items():
         first = next(s for s in plan.skipped if s.reason == reason)
-        more = f" and {pairs - 1} more pairs" if pairs > 1 else ""
+        more = f" and {pairs - 1} more" if pairs > 1 else ""
         print(f"  left out: {first.dataset} x {first.model}{more}: {reason}")
     if whole:
         for key, cell in plan.cells.items():

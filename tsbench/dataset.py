@@ -110,8 +110,8 @@ def find_file(root: Path, file: str) -> Path:
         if nested:
             return nested[0]
     raise MissingData(
-        f"{root / family / name}(.gz) is not there. Get it with `tsbench data fetch {family}`, or name the folder "
-        "that holds it with --data DIR or TSBENCH_DATA."
+        f"{root / family / name}(.gz) is not there. Get it with `tsbench data fetch` if `tsbench data list` knows "
+        "where from, or name the folder that holds it with --data DIR or TSBENCH_DATA."
     )
 
 

@@ -41,7 +41,7 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     Raises:
         UsageError: there is none, or its file does not define exactly one.
     """
-    what = package.rsplit(".", 1)[1].removesuffix("s")
+    what = " ".join(re.findall("[A-Z][a-z]+", base.__name__)).lower()  # PositionEncoding: position encoding
     if name in files(package):
         loaded: Any = importlib.import_module(f"{package}.{name}")
     elif name in points(package):

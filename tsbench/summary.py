@@ -127,8 +127,8 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
     for row in rows:  # equal means share a rank
         better = [r for r in rows if sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean]
         row.rank = len(better) + 1
-    ours = {row.model for row in rows}
-    absent = [p for p in published if p.model not in ours]
+    beside = {row.model for row in rows if row.published}
+    absent = [p for p in published if p.model not in beside]
     first = results[0]
     return Board(
         label,
