@@ -113,6 +113,8 @@ class UserSequences(Dataset):
             notes.append(f"classes in order: {', '.join(classes[:MOST_CLASSES])}")
             if absent := set(range(len(classes))) - set(samples.target[parts[0]].tolist()):  # type: ignore[index]
                 notes.append(f"no training sequence of class {', '.join(classes[i] for i in sorted(absent))}")
+        if self.unknown == "N" and (count := sum(len(re.findall("[^ACGUTN]", r.sequence.upper())) for r in records)):
+            notes.append(f"{count} letters other than A, C, G, U, T, N read as N")
         train, validation, test = (samples.select(part) for part in parts)
         return with_leakage(Splits(task, train, validation, test, notes=tuple(notes)))
 

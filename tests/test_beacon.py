@@ -145,7 +145,7 @@ def test_published_scores_are_of_our_metrics() -> None:
         ("spl", "RNABERT"): 0.0018,
         ("ncrna", "BEACON-B single RoPE"): 0.3871,
     }
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for dataset in datasets():
         rows = dataset.published()
         assert len(rows) == 30

@@ -92,7 +92,7 @@ def test_run_skips_what_is_finished_and_dry_run_changes_nothing(tsbench: Command
 def test_a_failed_cell_is_recorded_and_the_rest_goes_on(tsbench: Command, tmp_path: Path) -> None:
     run = tsbench("run", *QUICK, "--model", "dlinear:lr=1e30", "--model", "repeat", "--jobs", "2")
     assert run.returncode == 1
-    assert "FAILED: loss" in run.stdout
+    assert "FAILED: predictions" in run.stdout
     store = Store(tmp_path / "results")
     (failure,) = store.failures()
     assert "try a lower lr" in failure["reason"]

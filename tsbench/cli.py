@@ -118,7 +118,7 @@ def _running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the model, repeatable"
     )
-    parser.add_argument("--protocol", help="protocol of the data set (default: its first, the honest one)")
+    parser.add_argument("--protocol", help="protocol of the data set (default: its first)")
     parser.add_argument(
         "--jobs",
         type=int,

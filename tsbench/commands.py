@@ -120,19 +120,20 @@ def data(args: argparse.Namespace) -> int:
 def leakage(args: argparse.Namespace) -> int:
     """Print what the splits of data sets have in common, under each protocol."""
     from tsbench.leakage import leakage as found_in
-    from tsbench.registry import find_datasets
+    from tsbench.registry import all_datasets, find_datasets
 
     if not args.names:
         raise UsageError("name the data sets, for example: tsbench data leakage rna/cri-off 'rna-substitute/*'")
-    for dataset in (found for name in args.names for found in find_datasets(name)):
+    families = {name: [d for n, d in all_datasets().items() if n.startswith(name + "/")] for name in args.names}
+    for dataset in (found for name in args.names for found in families[name] or find_datasets(name)):
         for protocol in dataset.protocols:
             try:
                 overlaps = found_in(dataset.load(args.data, protocol))
             except MissingData as absent:
-                print(f"{dataset.name}: left out: {absent}")
+                print(f"left out: {str(absent).split('. ')[0]}")
                 break
             told = [overlap.words for overlap in overlaps if overlap.words]
-            nothing = "nothing in common between splits" if overlaps else "not examined: its samples are no sequences"
+            nothing = "nothing in common between splits" if overlaps else "not examined: only labelled sequences are"
             print(f"{dataset.name}, protocol {protocol}\n  " + "\n  ".join(told or [nothing]))
     return 0
 

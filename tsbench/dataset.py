@@ -56,7 +56,7 @@ class Dataset(ABC):
     Attributes:
         kind: its task kind.
         inputs: the kind of its inputs.
-        protocols: name -> what it means; the first is the default and the honest one.
+        protocols: name -> what it means; the first is the default: the honest one or, if tables were published, theirs.
         options: fields that a user may set, `ltsf/etth1/96:look_back=720`.
         generated: True if the values are made by a program, which every table says.
         version: to be raised when the same files give other samples than before.

@@ -66,7 +66,7 @@ def _number_first(text: str) -> tuple[float, str]:
 def drawn(grid: Grid, board: Board) -> str:
     """The heat map of a grid; dark is better."""
     primary = board.kind.primary
-    title = f"{grid.model}: {primary} by {grid.row_setting} (rows) and {grid.column_setting}"
+    title = f"{grid.model}: {primary} by {grid.row_setting} (rows), {grid.column_setting} (columns); darker is better"
     title += f" at {grid.rest}" if grid.rest else ""
     cells = {
         at: (s.mean, f"{s.mean:.3f}" + (f" ±{s.std:.3f}" if s.std is not None else "")) for at, s in grid.scores.items()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.dataset import Dataset
 from tsbench.errors import DataError, MissingData, UsageError, unknown
+from tsbench.model import Model
 from tsbench.registry import all_datasets, dataset_options, find_datasets, find_model, suite_path
 from tsbench.settings import configure, format_spec, parse_spec
 from tsbench.store import Store
@@ -113,15 +114,23 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
             for model in suite.models:
                 name, settings = parse_spec(model)
                 kind = find_model(name)
-                configure(kind.Config, {**settings, **changed}, name)  # a typo is an error even where data are absent
+                settings = {**settings, **_own(changed, kind, suite.models)}
+                configure(kind.Config, settings, name)  # a typo is an error even where data are absent
                 reason = problem or kind.refuses(dataset) or _protocol_problem(dataset, suite.protocol)
                 if reason:
                     plan.skipped.append(Skipped(spec, model, reason))
                     continue
                 for seed in seeds if kind.stochastic else [FIRST_SEED]:
-                    cell = make_cell(dataset, spec, suite.protocol, name, {**settings, **changed}, seed)
+                    cell = make_cell(dataset, spec, suite.protocol, name, settings, seed)
                     plan.cells.setdefault(key_of(identity(cell, data)), cell)
     return plan
+
+
+def _own(changed: dict[str, str], kind: type[Model], models: Sequence[str]) -> dict[str, str]:
+    """What `--set` changes of this model: settings that it has, if at least one model of the plan has them."""
+    known = {f.name for model in models for f in fields(find_model(parse_spec(model)[0]).Config)}
+    own = {f.name for f in fields(kind.Config)}
+    return {key: value for key, value in changed.items() if key in own or key not in known}
 
 
 def dataset_spec(dataset: Dataset) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import fnmatch
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ def write_reports(args: argparse.Namespace) -> int:
     """Print the leaderboards and write the files asked for."""
     store = Store(args.results)
     shown = boards(store.results(), args.dataset, args.protocol)
-    failures = list(store.failures())
+    wanted = args.dataset or ["*"]
+    failures = [f for f in store.failures() if any(fnmatch.fnmatchcase(f["cell"]["dataset"], w) for w in wanted)]
     if not shown and not failures:
         raise TsbenchError(
             f"no results in {store.root} match; run something first, for example tsbench run --suite quick"
@@ -75,7 +77,7 @@ def _board_text(board: Board) -> str:
         return "  " + "  ".join(padded).rstrip()
 
     lines = [
-        f"{board.title}, {board.test_samples} test samples",
+        f"{board.title}, {board.test_samples} test samples, ranked by {board.kind.primary}",
         line(header),
         *(line(cells) for cells in body),
     ]
@@ -85,21 +87,24 @@ def _board_text(board: Board) -> str:
         lines.append(f"  {first.variant} against {second.variant}: {pair.words}")
     flagged = dict.fromkeys(p.defect for row in board.rows for p in row.published.values() if p.defect)
     lines += [f"  † {defect}" for defect in flagged]
+    if others := {p.model for p in board.absent}:
+        lines.append(f"  {len(others)} published models that were not run here are in the HTML report")
     lines += [f"  ! {warning}" for warning in board.warnings]
     return "\n".join(lines)
 
 
 def _cells(board: Board) -> list[list[str]]:
     """Header and rows of a leaderboard as text; what was published stands beside our own score of the same metric."""
-    known = {metric for row in board.rows for metric in row.published} | {p.metric for p in board.absent}
-    published = [metric for metric in board.kind.metrics if metric in known]
-    header = ["rank", "model", *board.kind.metrics, "seeds"]
+    primary = board.kind.primary
+    metrics = [primary, *(metric for metric in board.kind.metrics if metric != primary)]
+    published = [metric for metric in metrics if any(metric in row.published for row in board.rows)]
+    header = ["rank", "model", *metrics, "seeds"]
     for metric in published:
         header += [f"published {metric}", "difference"]
     header += ["fit s", "process MB", "parameters"]
     body = []
     for row in board.rows:
-        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in board.kind.metrics), str(len(row.seeds))]
+        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in metrics), str(len(row.seeds))]
         for metric in published:
             difference = row.difference(metric)
             if difference is None:

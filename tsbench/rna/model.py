@@ -95,7 +95,8 @@ class NucleotideModel(NeuralModel):
     @classmethod
     def files(cls, config: Any) -> tuple[Path, ...]:
         """The pre-trained weights."""
-        return tuple(Path(config.pretrained) / name for name in ("model.json", "weights.pt") if config.pretrained)
+        folder = _artifact(config.pretrained)
+        return tuple(folder / name for name in ("model.json", "weights.pt") if config.pretrained)
 
     def forward(self, batch: Batch) -> Tensor:
         """The prediction, in the task's shape."""
@@ -107,7 +108,7 @@ class NucleotideModel(NeuralModel):
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """Take over pre-trained weights or train the tokenizer, then train by the shared loop."""
         if self.config.pretrained:
-            self._take_over(Path(self.config.pretrained))
+            self._take_over(_artifact(self.config.pretrained))
         else:
             self.tokenizer.train(_texts(train))
         super().fit(train, validation, run)
@@ -139,6 +140,12 @@ class NucleotideModel(NeuralModel):
         """Give it back."""
         if state.numel():
             self.tokenizer.load_state(state.cpu())
+
+
+def _artifact(text: str) -> Path:
+    """The folder of a trained model, by its path or the beginning of it, as a plan shows it."""
+    found = [] if Path(text).is_dir() else list(Path(text).parent.glob(Path(text).name + "*"))
+    return found[0] if len(found) == 1 else Path(text)
 
 
 def _texts(samples: Samples) -> Iterator[str]:
