@@ -36,6 +36,14 @@ class RnaTransformer(NucleotideModel):
 
     Config: ClassVar[type] = RnaTransformerConfig
     source = "Ren et al., BEACON: Benchmark for Comprehensive RNA Tasks and Language Models, NeurIPS 2024"
+    # Chosen on validation, for a CPU; `beacon_b` has the settings of the published scripts.
+    recipes = {
+        "rna/ssp*": {"layers": 2, "batch_size": 4, "lr": 2e-3, "epochs": 12, "dropout": 0.0, "pair_dropout": 0.0},
+        "rna/ncrna*": {"layers": 2, "lr": 3e-3, "epochs": 12, "tokenizer": "overlapping(k=6)"},
+        "rna/vdp*": {"lr": 2e-3, "epochs": 16},
+        "rna/cri-on*": {"epochs": 15},
+        "rna/cri-off*": {"epochs": 4},
+    }
     search_space = {
         **NeuralModel.search_space,
         "lr": FloatDistribution(1e-4, 3e-3, log=True),

@@ -30,7 +30,7 @@ def score(model: Model, samples: Samples, order: Tensor | None = None) -> Scores
         batch = samples.batch(indices)
         prediction = model.predict(batch)
         if not prediction.is_meta and not prediction.isfinite().all():  # argmax and ranks would hide it
-            raise Diverged("predictions hold NaN or infinite values; try a lower lr or clip=1")
+            raise Diverged("predictions are not finite; try a lower lr or clip=1")
         meter.update(prediction, batch)
     scores: Scores = meter.scores()
     return scores
