@@ -143,3 +143,10 @@ def test_evaluation_blocks_hold_every_sample_once_within_the_limit() -> None:
     assert all(len(b) == 1 or len(b) * int(sizes[b].max()) <= 100 for b in blocks)
     assert len(blocks) == 4
     assert torch.cat(like_size(torch.full((9,), 4), 8)).tolist() == list(range(9))
+
+
+def test_a_batch_taken_in_parts_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = trained(Run(), epochs=1).state()
+    monkeypatch.setattr(DLinear, "train_values", int(SPLITS.train.sizes[0]) * 8)
+    for name, value in trained(Run(), epochs=1).state().items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-5)

@@ -126,13 +126,15 @@ def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backwa
     config: TrainConfig = model.config
     sizes = samples.sizes.cpu()
     batches = training_batches(sizes, config)
+    roomy = int(sizes.max()) * config.batch_size <= model.train_values
     steps = math.ceil(len(batches) / config.accumulate)
     losses: list[Tensor] = []
     computed, real = 0, torch.zeros((), dtype=torch.int64, device=run.device)
     model.train()
     for step in range(steps):
         group = batches[step * config.accumulate : (step + 1) * config.accumulate]
-        group = [part for batch in group for part in _within(batch, sizes, model.train_values)]
+        if not roomy:
+            group = [part for batch in group for part in _within(batch, sizes, model.train_values)]
         for indices in group:
             batch = samples.batch(indices.to(run.device))
             if batch.valid is not None:
