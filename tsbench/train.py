@@ -154,7 +154,10 @@ def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backwa
 
 
 def _within(batch: Tensor, sizes: Tensor, limit: int) -> Sequence[Tensor]:
-    """A batch in equal parts (to one sample) whose padded values stay within `limit`: the same step in less memory."""
+    """A batch in parts, equal to one sample, whose padded values stay within `limit`: one step in less memory.
+
+    The step is that of the whole batch where the loss is a mean over samples and parts are equal, else close to it.
+    """
     parts = math.ceil(len(batch) * int(sizes[batch].max()) / limit)
     return batch.tensor_split(min(parts, len(batch))) if parts > 1 else [batch]
 
