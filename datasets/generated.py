@@ -1,4 +1,4 @@
-"""Generated series and RNA: no file needed, and named as generated wherever they show."""
+"""Generated series, labelled series and RNA: no file needed, and named as generated wherever they show."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tsbench.data import Splits
 from tsbench.dataset import Dataset
 from tsbench.inputs import NucleotidePair, Nucleotides
 from tsbench.rna.sequences import PairSequences, Ragged, Sequences, decode, encode
+from tsbench.series.samples import SeriesSamples
+from tsbench.series.splits import PROTOCOLS, classification_splits
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
 from tsbench.tasks.pairs import Structure
@@ -126,6 +128,48 @@ class Guides(Dataset):
         return _cut(RankRegression(NucleotidePair(23), 1), guides())
 
 
+@dataclass(frozen=True)
+class Shapes(Dataset):
+    """Noise of 40-60 steps in two channels; the class is which of three shapes was planted in the first one."""
+
+    name = "generated/shapes"
+    kind: ClassVar = Classification
+    protocols: ClassVar = PROTOCOLS
+    generated: ClassVar = True  # type: ignore[misc]
+
+    def digest(self, root: Path) -> str:
+        """Fingerprint of the generated cases and classes."""
+        samples = shapes()
+        parts = (samples.values.double().round(decimals=4), samples.target, samples.steps)
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+
+    def load(self, root: Path, protocol: str) -> Splits:
+        """Generate and cut: 60 cases to learn from, 60 to be tested on."""
+        train, test = (shapes().select(part) for part in torch.arange(120).split(60))
+        return classification_splits(train, test, tuple(SHAPES), protocol)
+
+
+SHAPE_STEPS = 12
+SHAPES = {
+    "bump": np.sin(np.linspace(0, np.pi, SHAPE_STEPS)),
+    "step": np.repeat([-0.5, 0.5], SHAPE_STEPS // 2),
+    "wave": np.sin(np.linspace(0, 4 * np.pi, SHAPE_STEPS)),
+}
+
+
+def shapes(cases: int = 120, seed: int = 7) -> SeriesSamples:
+    """What `Shapes` describes; the classes take turns."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(40, 61, cases)
+    values = np.zeros((cases, 60, 2))
+    for i, length in enumerate(lengths):
+        values[i, :length] = 0.3 * random.normal(size=(length, 2))
+        place = random.integers(0, length - SHAPE_STEPS + 1)
+        values[i, place : place + SHAPE_STEPS, 0] += 3 * list(SHAPES.values())[i % 3]
+    target = torch.arange(cases) % 3
+    return SeriesSamples(torch.from_numpy(values).float(), target, torch.from_numpy(lengths))
+
+
 def guides(seed: int = 7) -> Sequences:
     """What `Guides` describes."""
     random = np.random.default_rng(seed)
@@ -180,10 +224,11 @@ def _fingerprint(samples: Sequences) -> str:
 
 
 def datasets() -> Iterator[Dataset]:
-    """Series at three horizons, and RNA of each level."""
+    """Series at three horizons, labelled series, and RNA of each level."""
     yield Seasonal(12)
     yield Seasonal(24)
     yield Seasonal(48)
+    yield Shapes()
     yield Motif()
     yield Guides()
     yield Hairpins()

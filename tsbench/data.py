@@ -68,6 +68,19 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True)
+class Refit:
+    """What a model is fitted to again once validation has chosen: nothing is held out.
+
+    Attributes:
+        train: train and validation together.
+        test: the test samples, prepared (scaled ...) by this `train`.
+    """
+
+    train: Samples
+    test: Samples
+
+
+@dataclass(frozen=True)
 class Splits:
     """A data set, split. Only the runner reads `test`, once, after fitting.
 
@@ -76,6 +89,9 @@ class Splits:
             batch, as published code did. Reported validation scores always use every sample.
         notes: what a reader of scores must know of these data.
         shared: pairs of splits, such as ("train", "test"), that are known to hold equal samples.
+        refit: where the protocol holds out a part of the training set for validation only; the test score is then
+            that of a second fit, to all of it, for as many epochs as the first one chose.
+        selects: False if validation is too small to choose anything: training then runs to its last epoch.
     """
 
     task: Task
@@ -85,6 +101,8 @@ class Splits:
     whole_batches: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     shared: frozenset[tuple[str, str]] = frozenset()
+    refit: Refit | None = None
+    selects: bool = True
 
 
 @dataclass(frozen=True)

@@ -38,20 +38,26 @@ class Run:
         device: where to compute.
         checkpoint: where an interrupted fit leaves its state and finds it again; None keeps none.
         checkpoint_seconds: least time between two checkpoints, so that short fits write none.
+        select: False if validation is to choose nothing: train to the last epoch and keep it.
+        epochs: train so many epochs of those configured; None means all.
         whole_batches: leave the last partial batch out of the selecting validation pass (published code does).
         report: called after each epoch with its curves; raises Pruned when a study gives the trial up.
         curves: one entry an epoch, filled by `log`.
         measured: figures of the fit itself, such as `padding`: values computed for each real one.
+        best_epoch: how many epochs gave the weights that were kept, set by the training loop.
     """
 
     seed: int = 2021
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
+    select: bool = True
+    epochs: int | None = None
     whole_batches: bool = False
     report: Callable[[int, dict[str, float]], None] = _ignore
     curves: list[dict[str, float]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
 
     def log(self, curve: dict[str, float]) -> None:
         """Keep the curves of one epoch and report them."""
@@ -114,7 +120,7 @@ class Model(ABC):
 
     @abstractmethod
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
-        """Learn from `train`, select on `validation`."""
+        """Learn from `train`, select on `validation` unless `run.select` is False."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> Tensor:

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -132,6 +132,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         device=device,
         checkpoint=store.path("checkpoints", f"{key}.pt"),
         checkpoint_seconds=options.checkpoint_seconds,
+        select=splits.selects,
         whole_batches="validation" in splits.whole_batches,
         report=options.report or (lambda epoch, curve: None),
         curves=result["curves"],
@@ -142,7 +143,12 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         model = fit(cell, splits, run)
     with watch("evaluate"):
         scores = {"validation": score(model, splits.validation.to(device))}
-        if cell.test:
+    if cell.test and splits.refit:
+        splits = replace(splits, train=splits.refit.train, test=splits.refit.test)
+        with watch("refit"):
+            model = fit(cell, splits, _again(run))
+    if cell.test:
+        with watch("test"):
             test = _test_samples(splits, cell).to(device)
             scores["test"] = score(model, test)
     for split, found in scores.items():
@@ -159,6 +165,21 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
         result["examples"] = splits.task.examples(model.predict(batch), batch)
         save_model(store.path("artifacts", key), cell, model)
+
+
+def _again(run: Run) -> Run:
+    """The run of a second fit, which selects nothing: as many epochs as the first fit chose."""
+    checkpoint = run.checkpoint and run.checkpoint.with_suffix(".refit.pt")
+    run.measured["epochs"] = run.best_epoch or 0
+    return Run(
+        seed=run.seed,
+        device=run.device,
+        checkpoint=checkpoint,
+        checkpoint_seconds=run.checkpoint_seconds,
+        select=False,
+        epochs=run.best_epoch,
+        measured=run.measured,
+    )
 
 
 def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Splits by what samples share: a sequence, a family, a parent. Samples of one group never part."""
+"""Splits by what samples share (a sequence, a family, a parent), whose groups never part; and by class."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def grouped_split(groups: Sequence[str], shares: Sequence[float] = SHARES) -> tu
     middle[order] = (np.cumsum(sizes[order]) - sizes[order] / 2) / max(1, len(groups))
     split = np.searchsorted(np.cumsum(shares)[:-1], middle, side="right")[group]
     return tuple(torch.from_numpy(np.flatnonzero(split == i)) for i in range(len(shares)))
+
+
+def stratified(classes: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Indices kept and held out, ascending: `share` of every class, at least one of two cases, the same everywhere.
+
+    Args:
+        classes: `(sample,)` int64.
+        share: of each class that is held out; the count is rounded.
+    """
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(2021))
+    held_out = []
+    for members in (order[classes[order] == c] for c in classes.unique()):
+        count = max(round(share * len(members)), 1 if len(members) > 1 else 0)
+        held_out.append(members[:count])
+    mask = torch.zeros(len(classes), dtype=torch.bool)
+    mask[torch.cat(held_out)] = True
+    return torch.nonzero(~mask).flatten(), torch.nonzero(mask).flatten()

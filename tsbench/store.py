@@ -47,7 +47,8 @@ class Store:
         """Write the result of a finished or pruned cell and forget its earlier failure."""
         write_json(self.path("cells", f"{key}.json"), result)
         self.path("failures", f"{key}.json").unlink(missing_ok=True)
-        self.path("checkpoints", f"{key}.pt").unlink(missing_ok=True)
+        for checkpoint in self.path("checkpoints", "").glob(f"{key}.*"):
+            checkpoint.unlink(missing_ok=True)
 
     def write_failure(self, key: str, result: Result) -> None:
         """Write why a cell failed."""

@@ -73,7 +73,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -> None:
-    """Fit `model`, stop early on validation, and leave it with its best epoch's weights.
+    """Fit `model`, stop early on validation, and leave it with its best epoch's weights (`run.select`), or its last.
 
     All randomness comes from torch's global generator, in the order of the usual DataLoader loop, so that the
     loss of every epoch can be compared with that of published code. Interrupted, it resumes from
@@ -91,17 +91,19 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
     state.resume(run)
     backward = _backward(model, run.device.type)
     saved = time.monotonic()
-    while not state.finished(config):
+    while not state.finished(config, run.epochs or config.epochs):
         loss = _epoch(model, samples, state, run, backward)
-        chosen = _validation_score(model, validation, run)
-        if not math.isfinite(loss) or not math.isfinite(chosen):
+        chosen = _validation_score(model, validation, run) if run.select else None
+        if not math.isfinite(loss) or (chosen is not None and not math.isfinite(chosen)):
             raise Diverged(f"loss {loss}, validation {chosen} in epoch {state.epoch + 1}; try a lower lr or clip=1")
         state.end_epoch(chosen)
-        run.log({"train_loss": loss, f"validation_{model.task.primary}": chosen})
+        run.log({"train_loss": loss} | ({} if chosen is None else {f"validation_{model.task.primary}": chosen}))
         if run.checkpoint and time.monotonic() - saved >= run.checkpoint_seconds:
             state.save(run.checkpoint, run)
             saved = time.monotonic()
-    model.load_state_dict(state.best)
+    if run.select:
+        model.load_state_dict(state.best)
+    run.best_epoch = state.best_epoch
 
 
 def _backward(model: NeuralModel, device: str) -> Callable[[Batch], Tensor]:
@@ -229,6 +231,7 @@ class _State:
     def __init__(self, model: NeuralModel, optimizer: Optimizer, device: torch.device) -> None:
         self.model, self.optimizer, self.device = model, optimizer, device
         self.epoch = 0  # epochs done
+        self.best_epoch = 0  # epochs done when the best score came
         self.stale = 0  # epochs since the best one
         self.best_score: float | None = None
         self.best: dict[str, Tensor] = {}
@@ -236,17 +239,20 @@ class _State:
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def finished(self, config: TrainConfig) -> bool:
+    def finished(self, config: TrainConfig, epochs: int) -> bool:
         """All epochs done, or patience used up."""
-        return self.epoch >= config.epochs or (config.patience > 0 and self.stale >= config.patience)
+        return self.epoch >= epochs or (config.patience > 0 and self.stale >= config.patience)
 
-    def end_epoch(self, chosen: float) -> None:
+    def end_epoch(self, chosen: float | None) -> None:
         """Keep the weights unless the best score is strictly better than `chosen`: ties count as progress."""
         self.epoch += 1
+        if chosen is None:  # nothing is selected: the last epoch counts
+            self.best_epoch = self.epoch
+            return
         if self.best_score is not None and self.model.task.better(self.best_score, than=chosen):
             self.stale += 1
             return
-        self.best_score, self.stale, self.best = chosen, 0, self._weights()
+        self.best_score, self.stale, self.best, self.best_epoch = chosen, 0, self._weights(), self.epoch
 
     def save(self, path: Path, run: Run) -> None:
         """Write a checkpoint, atomically."""
@@ -254,6 +260,7 @@ class _State:
             "epoch": self.epoch,
             "stale": self.stale,
             "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
             "best": self.best,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -275,7 +282,7 @@ class _State:
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
             return  # cut by a power failure: start over
         self.epoch, self.stale, self.best_score = state["epoch"], state["stale"], state["best_score"]
-        self.best = state["best"]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])

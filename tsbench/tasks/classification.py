@@ -18,9 +18,14 @@ from tsbench.tasks.task import Examples, Labelling, Meter, Metric, Scores
 
 @dataclass(frozen=True)
 class Classification(Labelling):
-    """Predict logits `(batch, classes)`; the target is a class, `(batch,)` int64."""
+    """Predict logits `(batch, classes)`; the target is a class, `(batch,)` int64.
+
+    Attributes:
+        labels: names of the classes; empty if they have none.
+    """
 
     classes: int
+    labels: tuple[str, ...] = ()
 
     primary: ClassVar[str] = "accuracy"
     unit: ClassVar[str] = "a sample: 1 if its class has the highest logit, else 0"

@@ -1,0 +1,1 @@
+"""All that is of labelled series only: files, samples, splits, motifs, distances."""
