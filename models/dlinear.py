@@ -44,17 +44,17 @@ class DLinear(Linear):
 
     def build(self, channels: int | None) -> None:
         """Make the parameters; `channels` is None for shared maps."""
-        task, config = self.task, self.config
+        config = self.config
         if config.moving_average < 3 or config.moving_average % 2 == 0:
             raise UsageError(f"dlinear: moving_average={config.moving_average} must be odd and at least 3")
         # A window longer than this would average nothing but padding further out.
-        self.size = min(config.moving_average, 2 * task.look_back - 1)
-        self.seasonal = TimeLinear(task.look_back, task.horizon, channels)
-        self.trend = TimeLinear(task.look_back, task.horizon, channels)
+        self.size = min(config.moving_average, 2 * self.steps - 1)
+        self.seasonal = TimeLinear(self.steps, self.outputs, channels)
+        self.trend = TimeLinear(self.steps, self.outputs, channels)
         if config.legacy:  # a third map was built and never used, but its weights were drawn too
-            draw(self.seasonal, self.trend, TimeLinear(task.look_back, task.horizon, channels))
+            draw(self.seasonal, self.trend, TimeLinear(self.steps, self.outputs, channels))
             for part in (self.seasonal, self.trend):
-                nn.init.constant_(part.weight, 1 / task.look_back)
+                nn.init.constant_(part.weight, 1 / self.steps)
         else:
             draw(self.seasonal, self.trend)
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.model import NeuralModel
+from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
 from tsbench.train import TrainConfig
 
@@ -21,7 +22,7 @@ class LinearConfig(TrainConfig):
     """Settings of Linear."""
 
     schedule: str = "halving"
-    individual: bool = False  # one map for each channel instead of a shared one
+    individual: bool | None = None  # one map for each channel instead of a shared one; none: for classes only
 
 
 class TimeLinear(nn.Module):
@@ -59,10 +60,13 @@ def draw(*maps: TimeLinear) -> None:
 
 
 class Linear(NeuralModel):
-    """Forecast = W x + b, over time, each channel by itself."""
+    """Forecast = W x + b, over time, each channel by itself; class scores = the sum of this over channels.
+
+    For classes the rows of W are classes instead of steps to come, and nothing is added back to what W gives.
+    """
 
     Config = LinearConfig
-    tasks = (Forecasting,)
+    tasks = (Forecasting, Classification)
     source = "Zeng et al., Are Transformers Effective for Time Series Forecasting?, AAAI 2023; cure-lab/LTSF-Linear"
     # The authors' scripts (cure-lab/LTSF-Linear @ 0c113668). Table 2 was made with another rate on ETTh2.
     recipes = {
@@ -88,24 +92,41 @@ class Linear(NeuralModel):
     }
     search_space = {**NeuralModel.search_space, "individual": CategoricalDistribution((False, True))}
 
-    def __init__(self, task: Forecasting, config: LinearConfig) -> None:
+    def __init__(self, task: Forecasting | Classification, config: LinearConfig) -> None:
         super().__init__(task, config)
-        self.build(task.channels if config.individual else None)
+        self.classifies = isinstance(task, Classification)
+        if isinstance(task, Classification):
+            self.steps, self.outputs, channels = task.inputs.length, task.classes, task.inputs.channels
+        else:
+            self.steps, self.outputs, channels = task.look_back, task.horizon, task.channels
+        individual = self.classifies if config.individual is None else config.individual
+        self.build(channels if individual else None)
 
     def build(self, channels: int | None) -> None:
         """Make the parameters; `channels` is None for a shared map."""
-        self.map = TimeLinear(self.task.look_back, self.task.horizon, channels)
+        self.map = TimeLinear(self.steps, self.outputs, channels)
         draw(self.map)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Forecast `(batch, horizon, channel)`."""
-        x = batch.inputs.transpose(1, 2)  # (batch, channel, look_back)
+        """Forecast `(batch, horizon, channel)`, or class scores `(batch, classes)`."""
+        x = self.series(batch)
         level = self.level(x)
-        forecast = affine(x, *self.affine()) if level is None else affine(x - level, *self.affine()) + level
-        return forecast.transpose(1, 2)
+        forecast = affine(x if level is None else x - level, *self.affine())
+        if self.classifies:
+            return forecast.sum(1)
+        return (forecast if level is None else forecast + level).transpose(1, 2)
+
+    def series(self, batch: Batch) -> Tensor:
+        """`(batch, channel, time)`; one to be classified stays at its last value until the longest ends."""
+        x = batch.inputs.transpose(1, 2)
+        if not self.classifies or (batch.valid is None and x.shape[2] == self.steps):
+            return x
+        end = x.shape[2] - 1 if batch.valid is None else batch.valid.sum(1, keepdim=True) - 1
+        place = torch.arange(self.steps, device=x.device).expand(len(x), -1).clamp(max=end)
+        return x.gather(2, place[:, None].expand(-1, x.shape[1], -1))
 
     def level(self, x: Tensor) -> Tensor | None:
-        """What is subtracted from a window and added to its forecast, `(batch, channel, 1)`."""
+        """What is subtracted from a series and added to its forecast, `(batch, channel, 1)`."""
         return None
 
     def affine(self) -> tuple[Tensor, Tensor]:
@@ -117,9 +138,13 @@ class Linear(NeuralModel):
         add_gradient(self.map.weight, weight)
         add_gradient(self.map.bias, bias)
 
-    @torch.no_grad()
     def loss_and_gradient(self, batch: Batch) -> Tensor:
-        """Mean squared error, and its gradient in closed form: with error e, dW = 2/n sum e x' and db = 2/n sum e."""
+        """The loss, and its gradient: that of a forecast in closed form."""
+        return super().loss_and_gradient(batch) if self.classifies else self.squared_error(batch)
+
+    @torch.no_grad()
+    def squared_error(self, batch: Batch) -> Tensor:
+        """Mean squared error; its gradient with error e is dW = 2/n sum e x' and db = 2/n sum e."""
         x, y = batch.inputs.transpose(1, 2), batch.target.transpose(1, 2)  # (batch, channel, time)
         level = self.level(x)
         if level is not None:

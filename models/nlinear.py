@@ -8,8 +8,8 @@ from tsbench.models.linear import Linear
 
 
 class NLinear(Linear):
-    """Forecast = W (x - x_last) + b + x_last."""
+    """Forecast = W (x - x_last) + b + x_last; class scores = the sum of W (x - x_last) + b."""
 
     def level(self, x: Tensor) -> Tensor:
-        """The last value of each window and channel; no gradient flows through it."""
+        """The last value of each series and channel; no gradient flows through it."""
         return x[..., -1:].detach()

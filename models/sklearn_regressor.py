@@ -75,21 +75,12 @@ class SklearnRegressor(Model):
         return x - last, last
 
     def state(self) -> State:
-        """The estimator in skops' format, as bytes: unlike a pickle it loads without executing code."""
-        import skops.io
-
-        return {"skops": torch.from_numpy(np.frombuffer(skops.io.dumps(self.regressor), dtype=np.uint8).copy())}
+        """The estimator in skops' format."""
+        return pack(self.regressor)
 
     def load_state(self, state: State) -> None:
-        """Load; only types of scikit-learn, numpy and scipy are trusted beyond those skops knows as safe."""
-        import skops.io
-
-        content = state["skops"].numpy().tobytes()
-        unknown = skops.io.get_untrusted_types(data=content)
-        foreign = [name for name in unknown if name.split(".")[0] not in ("sklearn", "numpy", "scipy")]
-        if foreign:
-            raise TsbenchError(f"{self.config.estimator} cannot be loaded safely: it holds {', '.join(foreign)}")
-        self.regressor = skops.io.loads(content, trusted=unknown)
+        """Load; only types of scikit-learn, numpy and scipy are trusted."""
+        self.regressor = unpack(state, self.config.estimator, ("sklearn", "numpy", "scipy"))
 
     def parameter_count(self) -> int:
         """Values of the fitted arrays of the estimator."""
@@ -99,3 +90,31 @@ class SklearnRegressor(Model):
             return sum(
                 int(v.size) for p in parts for k, v in vars(p).items() if k.endswith("_") and isinstance(v, np.ndarray)
             )
+
+
+def pack(estimator: Any) -> State:
+    """An estimator in skops' format, as bytes: unlike a pickle it loads without executing code."""
+    import skops.io
+
+    return {"skops": torch.from_numpy(np.frombuffer(skops.io.dumps(estimator), dtype=np.uint8).copy())}
+
+
+def unpack(state: State, name: str, packages: tuple[str, ...]) -> Any:
+    """The estimator that `pack` gave.
+
+    Args:
+        state: what `pack` gave.
+        name: of the estimator, for the message.
+        packages: whose types are trusted beyond those that skops knows as safe.
+
+    Raises:
+        TsbenchError: it holds types of other packages.
+    """
+    import skops.io
+
+    content = state["skops"].numpy().tobytes()
+    unknown = skops.io.get_untrusted_types(data=content)
+    foreign = [kind for kind in unknown if kind.split(".")[0] not in packages]
+    if foreign:
+        raise TsbenchError(f"{name} cannot be loaded safely: it holds {', '.join(foreign)}")
+    return skops.io.loads(content, trusted=unknown)

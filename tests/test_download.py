@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import random
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,16 +24,21 @@ CONTENT = b"date,a\n" + b"".join(b"2020-01-%02d,%d\n" % (1 + i % 28, i) for i in
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT; `server.breaks` makes the next requests stop half-way, `server.ranges` allows continuing."""
+    """Serves `server.files`, and CONTENT under every other name but those in `server.absent`.
+
+    `server.breaks` makes the next requests stop half-way, `server.ranges` allows continuing.
+    """
 
     server: Server
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        self.server.paths.append(self.path)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.ranges else 0
-        body = self.server.content[start:]
-        self.send_response(self.server.status or (206 if start else 200))
+        body = self.server.files.get(self.path, self.server.content)[start:]
+        status = 404 if self.path in self.server.absent else self.server.status
+        self.send_response(status or (206 if start else 200))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.server.breaks > 0:
@@ -50,6 +59,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str | None] = []
+        self.paths: list[str] = []
+        self.files: dict[str, bytes] = {}
+        self.absent: set[str] = set()
 
 
 @pytest.fixture
@@ -131,3 +143,110 @@ def test_command_fetches_from_a_mirror_and_checks(
     spoilt = tsbench("data", "check", "ltsf/ili")
     assert spoilt.returncode == 1
     assert "BAD" in spoilt.stdout
+
+
+# ---------------------------------------------------------------- files inside archives, and other addresses
+
+SERIES = {part: f"@data\n1,2:3,4:{part}\n".encode() * 500 for part in ("TRAIN", "TEST")}
+
+
+def zipped(**more: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, text in SERIES.items():
+            archive.writestr(f"some/folder/X_{part}.ts", text)
+        for name, text in more.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+def inside(server: Server, part: str, sha256: str | None = "", others: tuple[str, ...] = ()) -> Source:
+    """A source in an archive; the empty checksum is the right one."""
+    digest = hashlib.sha256(SERIES[part]).hexdigest() if sha256 == "" else sha256
+    return Source(f"uea/X/X_{part}.ts", f"{address(server)}/X.zip#X_{part}.ts", digest, "", "", others)
+
+
+def address(server: Server) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "uea" / "X").iterdir())
+
+
+def test_files_of_an_archive_are_extracted_and_the_archive_fetched_once(server: Server, tmp_path: Path) -> None:
+    server.files["/X.zip"] = zipped()
+    assert fetch(inside(server, "TRAIN"), tmp_path) == "fetched and verified"
+    assert fetch(inside(server, "TEST", None), tmp_path).startswith("fetched, NOT verified")
+    for part, text in SERIES.items():
+        assert (tmp_path / "uea" / "X" / f"X_{part}.ts").read_bytes() == text
+    assert server.paths == ["/X.zip"]
+    assert names(tmp_path) == ["X.zip", "X_TEST.ts", "X_TRAIN.ts"]
+
+
+def test_an_interrupted_archive_is_continued(server: Server, tmp_path: Path) -> None:
+    server.files["/X.zip"], server.breaks = zipped(large=random.Random(1).randbytes(300_000)), 99
+    with pytest.raises(TsbenchError, match="Run the command again to continue"):
+        fetch(inside(server, "TRAIN"), tmp_path)
+    have = (tmp_path / "uea" / "X" / "X.zip.part").stat().st_size
+    assert 0 < have < 300_000
+    assert names(tmp_path) == ["X.zip.part"], "half an archive never gets the name of a whole one"
+    server.breaks = 0
+    assert fetch(inside(server, "TRAIN"), tmp_path) == "fetched and verified"
+    assert server.asked[-1] == f"bytes={have}-"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>no such file</html>", "X.zip is no sound zip archive"),
+        (zipped()[:-30], "X.zip is no sound zip archive"),
+        (zipped().replace(zipped()[60:90], bytes(30), 1), "X.zip is no sound zip archive"),
+        (b"", "X.zip is no sound zip archive"),
+    ],
+)
+def test_a_broken_archive_is_discarded(server: Server, tmp_path: Path, content: bytes, message: str) -> None:
+    server.files["/X.zip"] = content
+    with pytest.raises(TsbenchError, match=message) as error:
+        fetch(inside(server, "TRAIN"), tmp_path)
+    assert "put the file at" in str(error.value)
+    assert names(tmp_path) == []
+    server.files["/X.zip"] = zipped()
+    assert fetch(inside(server, "TRAIN"), tmp_path) == "fetched and verified"
+
+
+def test_an_archive_without_the_file_and_one_with_another_content(server: Server, tmp_path: Path) -> None:
+    server.files["/X.zip"] = zipped()
+    with pytest.raises(TsbenchError, match=r"X\.zip has no file Y_TRAIN\.ts"):
+        fetch(replace(inside(server, "TRAIN"), url=f"{address(server)}/X.zip#Y_TRAIN.ts"), tmp_path)
+    assert names(tmp_path) == []
+    with pytest.raises(TsbenchError, match=r"X_TRAIN\.ts of X\.zip has sha256 [0-9a-f]{64}, not 0{64}"):
+        fetch(inside(server, "TRAIN", "0" * 64), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_the_next_address_is_tried_where_one_fails(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/X.zip": zipped(), "/X_TRAIN.ts": b"another release"}
+    server.absent = {"/gone.ts"}
+    test, train = inside(server, "TEST"), inside(server, "TRAIN")
+    missing = replace(test, url=f"{address(server)}/gone.ts", others=(test.url,))
+    assert fetch(missing, tmp_path) == "fetched and verified"
+    wrong = replace(train, url=f"{address(server)}/X_TRAIN.ts", others=(train.url,))
+    assert fetch(wrong, tmp_path) == "fetched and verified"
+    assert server.paths == ["/gone.ts", "/X.zip", "/X_TRAIN.ts"]
+    assert names(tmp_path) == ["X.zip", "X_TEST.ts", "X_TRAIN.ts"]
+
+
+def test_all_addresses_that_failed_are_told(server: Server, tmp_path: Path) -> None:
+    server.absent = {"/X_TRAIN.ts", "/X.zip"}
+    source = replace(
+        inside(server, "TRAIN"), url=f"{address(server)}/X_TRAIN.ts", others=(inside(server, "TRAIN").url,)
+    )
+    with pytest.raises(TsbenchError, match=r"404.*X_TRAIN\.ts.*404.*X\.zip.*put the file at .*uea/X/X_TRAIN\.ts"):
+        fetch(source, tmp_path)
+
+
+def test_a_mirror_serves_the_files_of_archives_too(server: Server, tmp_path: Path) -> None:
+    server.files["/copy/X_TRAIN.ts"] = SERIES["TRAIN"]
+    assert fetch(inside(server, "TRAIN"), tmp_path, f"{address(server)}/copy/") == "fetched and verified"
+    assert server.paths == ["/copy/X_TRAIN.ts"]

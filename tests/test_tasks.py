@@ -133,17 +133,6 @@ def test_loss_on_meta_records_and_pictures(task: Labelling) -> None:
     ET.fromstring(type(task).figure(json.loads(text)))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_classification_against_scikit_learn(seed: int) -> None:
-    prediction, batch = drawn(Classification(RNA, 7), 15, seed)  # some classes do not occur
-    truth, guess = batch.target.numpy(), prediction.argmax(1).numpy()
-    assert scored(Classification(RNA, 7), (prediction, batch)).values == pytest.approx({
-        "accuracy": sk.accuracy_score(truth, guess),
-        "macro_f1": sk.f1_score(truth, guess, average="macro"),
-        "mcc": sk.matthews_corrcoef(truth, guess),
-    })  # fmt: skip
-
-
 @pytest.mark.parametrize("step", [0, 0.5])  # the latter makes ties
 def test_regression_against_scipy(step: float) -> None:
     torch.manual_seed(1)

@@ -90,6 +90,19 @@ def test_a_run_holds_everything(results: Store, tmp_path: Path) -> None:
     torch.testing.assert_close(model.predict(batch)[0], kept, rtol=1e-4, atol=1e-4)
 
 
+def test_counts_are_drawn(tsbench: Command, tmp_path: Path, empty_database: Path) -> None:
+    from mlflow import MlflowClient
+
+    assert tsbench("run", "--dataset", "generated/shapes", "--model", "constant", "--no-report").returncode == 0
+    store = Store(tmp_path / "results")
+    shutil.copy(empty_database, store.root / "mlflow.db")
+    assert sync(store, uri(store)) == 1
+    (run,) = runs(uri(store))
+    (tmp_path / "down").mkdir()
+    drawing = MlflowClient(uri(store)).download_artifacts(run.info.run_id, "test_confusion.svg", str(tmp_path / "down"))
+    assert ">bump<" in Path(drawing).read_text()
+
+
 def test_weights_cannot_execute_code(results: Store, tmp_path: Path) -> None:
     import pickle
 

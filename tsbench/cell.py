@@ -123,7 +123,7 @@ def key_of(identity: dict[str, Any]) -> str:
 
 
 #: Modules that only name, find, store or draw things: what they do shows in no result.
-NEUTRAL = {"artifacts", "arcs", "errors", "plugins", "registry", "settings", "svg"}
+NEUTRAL = {"artifacts", "arcs", "errors", "explanation", "panels", "plugins", "registry", "settings", "svg"}
 
 
 @lru_cache(maxsize=1024)

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tsbench {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_tune, _add_report, _add_list, _add_data, _add_check, _add_sync, _add_ui):
+    for add in (_add_run, _add_tune, _add_report, _add_explain, _add_list, _add_data, _add_check, _add_sync, _add_ui):
         add(commands)
     return parser
 
@@ -218,6 +218,27 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the leaderboards as LaTeX tables (booktabs)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with tables and plots")
     _where(parser, data=False)
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "explain",
+        "explain",
+        "What a fitted model looks for, and what of some test cases it attended to.",
+        "tsbench explain --dataset uea/BasicMotions --model vsformer --html explain.html",
+        "tsbench explain 3f9c1a2b --case 0 --case 7",
+        "tsbench explain results/artifacts/KEY",
+    )
+    parser.add_argument("cell", nargs="?", metavar="KEY", help="key (or its beginning) or artifact folder of a cell")
+    parser.add_argument("--dataset", metavar="NAME", help="instead of a key: the cell of this data set ...")
+    parser.add_argument("--model", metavar="NAME", help="... of this model, with settings after a colon ...")
+    parser.add_argument("--seed", type=int, help="... and of this seed (default: the lowest)")
+    parser.add_argument(
+        "--case", type=int, action="append", metavar="N", help="a test case, from 0, repeatable (default: three)"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with drawings")
+    _where(parser)
 
 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -84,6 +84,13 @@ def report(args: argparse.Namespace) -> int:
     return write_reports(args)
 
 
+def explain(args: argparse.Namespace) -> int:
+    """Print what a fitted model looks for and attends to; write the page asked for."""
+    from tsbench.explain import command
+
+    return command(args)
+
+
 def list_all(args: argparse.Namespace) -> int:
     """Models, data sets and suites with a line each."""
     if args.what in ("all", "models"):
@@ -133,7 +140,7 @@ def leakage(args: argparse.Namespace) -> int:
                 print(f"left out: {str(absent).split('. ')[0]}")
                 break
             told = [overlap.words for overlap in overlaps if overlap.words]
-            nothing = "nothing in common between splits" if overlaps else "not examined: only labelled sequences are"
+            nothing = "nothing in common between splits" if overlaps else "not examined: only labelled samples are"
             print(f"{dataset.name}, protocol {protocol}\n  " + "\n  ".join(told or [nothing]))
     return 0
 

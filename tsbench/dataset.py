@@ -27,6 +27,7 @@ class Source:
         sha256: of the (uncompressed) file; None if no trustworthy digest is known, which every listing says.
         licence: as stated by the source.
         citation: whom to cite.
+        others: further addresses, tried in turn; `https://.../X.zip#file` is a file inside an archive.
     """
 
     file: str
@@ -34,6 +35,7 @@ class Source:
     sha256: str | None
     licence: str
     citation: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Dataset(ABC):
         options: fields that a user may set, `ltsf/etth1/96:look_back=720`.
         generated: True if the values are made by a program, which every table says.
         version: to be raised when the same files give other samples than before.
+        bar: the cheap model that a trained one must beat, or None; tables mark those that do not.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Dataset(ABC):
     options: ClassVar[tuple[str, ...]] = ()
     generated: bool = False
     version: ClassVar[int] = 1
+    bar: ClassVar[str | None] = None
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -1,12 +1,17 @@
-"""Data files: list, fetch and check. pooch downloads and verifies; an interrupted download is continued."""
+"""Data files: list, fetch and check. pooch downloads and verifies; an interrupted download is continued.
+
+An address such as `https://.../X.zip#X_TRAIN.ts` means a file inside an archive, which is kept beside it: the next file
+may be inside it too.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import zipfile
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import requests
@@ -24,6 +29,9 @@ def command(args: argparse.Namespace) -> int:
     if args.action == "fetch" and not args.names:
         raise UsageError("name what to fetch, for example: tsbench data fetch ltsf, or ltsf/etth1")
     sources = select(args.names)
+    for name in args.names:
+        if not select([name]):
+            print(f"{name}: needs no file")
     if args.action == "list":
         return _list(sources, args.data)
     failed = 0
@@ -58,15 +66,15 @@ def select(names: Sequence[str]) -> dict[Source, list[Dataset]]:
 
 
 def _list(sources: dict[Source, list[Dataset]], root: Path) -> int:
+    width = max((len(source.file) for source in sources), default=0)
     for source, datasets in sources.items():
         try:
             found = find_file(root, source.file)
             state = f"there ({found.stat().st_size / 1e6:.1f} MB)"
         except MissingData:
             state = "missing"
-        print(
-            f"{source.file:28} {state:18} {datasets[0].name.rsplit('/', 1)[0]:18} {source.licence}; {source.citation}"
-        )
+        family = datasets[0].name.rsplit("/", 1)[0]
+        print(f"{source.file:{width}} {state:18} {family:18} {source.licence}; {source.citation}")
     print(f"data folder: {root.resolve()}")
     return 0
 
@@ -105,26 +113,80 @@ def fetch(source: Source, root: Path, mirror: str | None = None) -> str:
         return f"already there: {find_file(root, source.file)}"
     except MissingData:
         pass
-    url = f"{mirror.rstrip('/')}/{Path(source.file).name}" if mirror else source.url
     target = root / source.file
-    if not url:
+    addresses = [f"{mirror.rstrip('/')}/{target.name}"] if mirror else [source.url, *source.others]
+    if not addresses[0]:
         raise MissingData(f"it cannot be fetched by a program; put it at {target} ({source.citation})")
     target.parent.mkdir(parents=True, exist_ok=True)
-    import pooch
-
-    try:
-        known = f"sha256:{source.sha256}" if source.sha256 else None
-        pooch.get_logger().setLevel("ERROR")
-        pooch.retrieve(url, known, fname=target.name, path=target.parent, downloader=Resuming(target))
-    except (requests.RequestException, OSError) as error:
-        raise TsbenchError(f"{url}: {error}. Run the command again to continue, or put the file at {target}.") from None
-    except ValueError as error:  # pooch's word for a wrong checksum
-        _part(target).unlink(missing_ok=True)
-        raise TsbenchError(f"{url}: {str(error).splitlines()[0]} The download was discarded.") from None
+    failures = []
+    for address in addresses:
+        try:
+            _get(address, target, source.sha256)
+            break
+        except TsbenchError as error:
+            failures.append(str(error))
+    else:
+        raise TsbenchError(f"{' '.join(failures)} Run the command again to continue, or put the file at {target}.")
     _part(target).unlink(missing_ok=True)
     if source.sha256 is None:
         return f"fetched, NOT verified: no trustworthy checksum is known (sha256 {file_digest(target)})"
     return "fetched and verified"
+
+
+def _get(address: str, target: Path, sha256: str | None) -> None:
+    """One address: a file, or a file inside an archive."""
+    url, _, member = address.partition("#")
+    if not member:
+        _download(url, target, sha256)
+        return
+    archive = target.with_name(PurePosixPath(url).name)
+    if not archive.exists():
+        _download(url, archive, None)
+    try:
+        _extract(archive, member, target, sha256)
+    except TsbenchError:
+        archive.unlink()
+        raise
+
+
+def _download(url: str, target: Path, sha256: str | None) -> None:
+    import pooch
+
+    try:
+        known = f"sha256:{sha256}" if sha256 else None
+        pooch.get_logger().setLevel("ERROR")
+        pooch.retrieve(url, known, fname=target.name, path=target.parent, downloader=Resuming(target))
+    except (requests.RequestException, OSError) as error:
+        raise TsbenchError(f"{url}: {error}.") from None
+    except ValueError as error:  # pooch's word for a wrong checksum
+        _part(target).unlink(missing_ok=True)
+        raise TsbenchError(f"{url}: {str(error).splitlines()[0]} The download was discarded.") from None
+    _part(target).unlink(missing_ok=True)
+
+
+def _extract(archive: Path, member: str, target: Path, sha256: str | None) -> None:
+    """Copy a file out of an archive, whatever folder it has in there, and only when it is good give it its name."""
+    part = _part(target)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            inside = [name for name in opened.namelist() if PurePosixPath(name).name == member]
+            if not inside:
+                raise TsbenchError(f"{archive.name} has no file {member}. It was discarded.")
+            with opened.open(inside[0]) as file, part.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # RuntimeError: locked
+        part.unlink(missing_ok=True)
+        raise TsbenchError(f"{archive.name} is no sound zip archive ({error}). It was discarded.") from None
+    if sha256 and (digest := file_digest(part)) != sha256:
+        part.unlink()
+        raise TsbenchError(f"{member} of {archive.name} has sha256 {digest}, not {sha256}. It was discarded.")
+    part.replace(target)
 
 
 def _part(target: Path) -> Path:

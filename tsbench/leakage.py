@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tsbench.data import Splits
-from tsbench.rna.sequences import Ragged, Sequences
+
+
+@runtime_checkable
+class Comparable(Protocol):
+    """Samples that can be compared; `groups`, if they have it, is name (guide, family) -> group of each sample."""
+
+    target: Any
+
+    def __len__(self) -> int: ...
+
+    def keys(self) -> Sequence[Hashable]:
+        """The inputs of each sample: equal for exact copies, and for these only."""
 
 
 class Shared(NamedTuple):
@@ -24,9 +35,9 @@ class Overlap:
 
     Attributes:
         samples: those of `split`.
-        copies: those of them whose sequences, all of a sample, occur in `source` exactly.
+        copies: those of them whose inputs, all of a sample, occur in `source` exactly.
         distinct: different ones among the copies.
-        same_label: copies whose label occurs there with these sequences; the others contradict it.
+        same_label: copies whose label occurs there with these inputs; the others contradict it.
         groups: name (guide, family) -> what is shared of it.
     """
 
@@ -60,12 +71,15 @@ class Overlap:
 
 
 def leakage(splits: Splits) -> list[Overlap]:
-    """Train and validation against test, and train against validation; empty for samples that are no sequences."""
+    """Train and validation against test, and train against validation; empty for samples that cannot be compared.
+
+    Splits that are the same samples, as where TEST serves as validation, are not compared.
+    """
     pairs = (("train", "test"), ("validation", "test"), ("train", "validation"))
     found = []
     for source, split in pairs:
         old, new = getattr(splits, source), getattr(splits, split)
-        if isinstance(old, Sequences) and isinstance(new, Sequences):
+        if old is not new and isinstance(old, Comparable) and isinstance(new, Comparable):
             found.append(_overlap(source, old, split, new))
     return found
 
@@ -74,18 +88,19 @@ def with_leakage(splits: Splits) -> Splits:
     """The same splits, saying what they have in common: in `shared`, and for test in `notes`."""
     found = leakage(splits)
     words = "; ".join(overlap.words for overlap in found if overlap.split == "test" and overlap.words)
-    shared = frozenset((overlap.source, overlap.split) for overlap in found if overlap.copies)
+    shared = splits.shared | {(overlap.source, overlap.split) for overlap in found if overlap.copies}
     return replace(splits, shared=shared, notes=(*splits.notes, *([words] if words else [])))
 
 
-def _overlap(source: str, old: Sequences, split: str, new: Sequences) -> Overlap:
-    new_keys = keys(new)
+def _overlap(source: str, old: Comparable, split: str, new: Comparable) -> Overlap:
+    new_keys = new.keys()
     wanted = set(new_keys)
-    seen: dict[tuple[bytes, ...], set[bytes]] = {}
-    for i, key in enumerate(keys(old)):
+    seen: dict[Hashable, set[bytes]] = {}
+    for i, key in enumerate(old.keys()):
         if key in wanted:  # labels, which may be whole maps, are looked at for these only
             seen.setdefault(key, set()).add(_label(old, i))
     copies = [i for i, key in enumerate(new_keys) if key in seen]
+    old_groups, groups = (getattr(samples, "groups", {}) for samples in (old, new))
     return Overlap(
         source,
         split,
@@ -93,22 +108,11 @@ def _overlap(source: str, old: Sequences, split: str, new: Sequences) -> Overlap
         copies=len(copies),
         distinct=len(seen),
         same_label=sum(_label(new, i) in seen[new_keys[i]] for i in copies),
-        groups={name: _shared(set(old.groups[name]), new.groups[name]) for name in new.groups if name in old.groups},
+        groups={name: _shared(set(old_groups[name]), group) for name, group in groups.items() if name in old_groups},
     )
 
 
-def keys(samples: Sequences) -> list[tuple[bytes, ...]]:
-    """All sequences of each sample, as bytes: equal for exact copies."""
-    return list(zip(*(_slices(part) for part in samples.codes), strict=True))
-
-
-def _slices(part: Ragged) -> list[bytes]:
-    content = part.values.cpu().numpy().tobytes()
-    ends = part.ends.tolist()
-    return [content[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _label(samples: Sequences, i: int) -> bytes:
+def _label(samples: Comparable, i: int) -> bytes:
     return bytes(samples.target[i].cpu().numpy().tobytes())
 
 

@@ -21,6 +21,7 @@ from tsbench.train import train as train_loop
 
 if TYPE_CHECKING:
     from tsbench.dataset import Dataset
+    from tsbench.explanation import Explanation
 
 State = dict[str, Tensor]
 
@@ -133,6 +134,10 @@ class Model(ABC):
     @abstractmethod
     def load_state(self, state: State) -> None:
         """Take over what `state` gave."""
+
+    def explain(self, batch: Batch) -> Explanation | None:
+        """What it looks for, and what of these cases it attended to; None if it has nothing to say, as most have."""
+        return None
 
     def parameter_count(self) -> int:
         """Number of learned values."""

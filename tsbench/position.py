@@ -31,12 +31,15 @@ class Positions:
         valid: `(batch, time)`, False for padding; None means all real.
         segment: `(batch, time)`: the sequence of a packed row that a token belongs to; None means one a row.
         causal: a token sees itself and what is before it.
+        weight: `(batch or 1, time)`, above 0: how much each token counts; attention to it is multiplied by it and rows
+            add up to 1 again. None means that all count alike.
     """
 
     coords: Tensor
     valid: Tensor | None = None
     segment: Tensor | None = None
     causal: bool = False
+    weight: Tensor | None = None
 
     @classmethod
     def along(cls, x: Tensor, valid: Tensor | None = None, causal: bool = False) -> Positions:

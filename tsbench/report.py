@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import tsbench
+from tsbench.critical import contest_text, contests, diagram, mean_ranks
 from tsbench.dataset import Published
 from tsbench.errors import TsbenchError
 from tsbench.grids import drawn, grids
+from tsbench.latex import as_latex
+from tsbench.registry import task_from_record
 from tsbench.stats import Comparison, compare
 from tsbench.store import Result, Store
-from tsbench.summary import Board, Spread, boards, mean_ranks
+from tsbench.summary import Board, Row, Spread, boards
 from tsbench.svg import COLOURS, DASHES, Line, line_chart
 
 TEST_NAME = "Wilcoxon signed-rank test on the seeds' mean, two-sided, Holm-corrected over all pairs of a table"
@@ -58,18 +61,25 @@ def _write(path: Path, text: str) -> None:
 def terminal(shown: Sequence[Board], failures: Sequence[Result]) -> str:
     """All leaderboards as plain text."""
     parts = [_board_text(board) for board in shown]
-    if len(shown) > 1:
-        lines = [f"  {rank:5.2f}  {variant}" for variant, rank in mean_ranks(shown).items()]
-        if len(lines) > 1:
-            parts.append(f"mean rank of the models in all {len(shown)} tables\n" + "\n".join(lines))
+    compared = contests(shown)
+    parts += map(contest_text, compared)
+    honest = _honest(shown)
+    if len(ranks := mean_ranks(honest)) > 1 and len(honest) > 1 and not any(c.ranks for c in compared):
+        lines = [f"  {rank:5.2f}  {variant}" for variant, rank in ranks.items()]
+        parts.append(f"mean rank of the models in all {len(honest)} tables\n" + "\n".join(lines))
     if failures:
         lines = [f"  {r['cell']['dataset']} {r['variant']} seed {r['cell']['seed']}: {r['reason']}" for r in failures]
         parts.append(f"{len(failures)} failed cells (they run again with their command)\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
+def _honest(shown: Sequence[Board]) -> list[Board]:
+    """The tables whose scores may be counted together: none that TEST selected."""
+    return [board for board in shown if not board.selected_on_test]
+
+
 def _board_text(board: Board) -> str:
-    header, *body = _cells(board)
+    header, *body = _cells(board, board.kind.shown)
     widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -93,26 +103,38 @@ def _board_text(board: Board) -> str:
     return "\n".join(lines)
 
 
-def _cells(board: Board) -> list[list[str]]:
-    """Header and rows of a leaderboard as text; what was published stands beside our own score of the same metric."""
+def _cells(board: Board, chosen: Sequence[str] = ()) -> list[list[str]]:
+    """Header and rows of a leaderboard as text; what was published stands beside our own score of the same metric.
+
+    All metrics are shown unless some are `chosen`; those that were published are shown in any case.
+    """
     primary = board.kind.primary
-    metrics = [primary, *(metric for metric in board.kind.metrics if metric != primary)]
-    published = [metric for metric in metrics if any(metric in row.published for row in board.rows)]
-    header = ["rank", "model", *metrics, "seeds"]
+    published = [metric for metric in board.kind.metrics if any(metric in row.published for row in board.rows)]
+    others = [m for m in board.kind.metrics if m != primary and (not chosen or m in chosen or m in published)]
+    bounded = any(row.interval for row in board.rows)
+    header = ["rank", "model", primary, *(["95 % interval"] if bounded else []), *others, "seeds"]
     for metric in published:
         header += [f"published {metric}", "difference"]
-    header += ["fit s", "process MB", "parameters"]
+    header += ["fit CPU s", "process MB", "parameters"]
     body = []
     for row in board.rows:
-        cells = [str(row.rank), row.variant, *(show(row.scores[m]) for m in metrics), str(len(row.seeds))]
+        cells = [str(row.rank), row.variant + (" ↓" if row.below else ""), _score(row, primary)]
+        if bounded:
+            cells.append("{:.3f}-{:.3f}".format(*row.interval) if row.interval else "-")
+        cells += [*(_score(row, metric) for metric in others), str(len(row.seeds))]
         for metric in published:
             difference = row.difference(metric)
             if difference is None:
                 cells += ["-", "-"]
             else:
                 cells += [f"{row.published[metric].value:g}{flag(row.published[metric])}", f"{difference:+.4f}"]
-        body.append([*cells, f"{row.fit_seconds:.2f}", f"{row.memory_mb:.0f}", str(row.parameters)])
+        body.append([*cells, f"{row.fit_cpu_seconds:.2f}", f"{row.memory_mb:.0f}", str(row.parameters)])
     return [header, *body]
+
+
+def _score(row: Row, metric: str) -> str:
+    """A score with its spread; results of older code may lack a metric."""
+    return show(row.scores[metric]) if metric in row.scores else "-"
 
 
 def flag(published: Published) -> str:
@@ -144,8 +166,11 @@ def as_csv(shown: Sequence[Board]) -> str:
             "metric",
             "mean",
             "std",
+            "interval_low",
+            "interval_high",
             "seeds",
             "rank",
+            "below_bar",
             "published",
             "difference",
             "source",
@@ -160,6 +185,7 @@ def as_csv(shown: Sequence[Board]) -> str:
         for row in board.rows:
             for metric, score in row.scores.items():
                 published = row.published.get(metric)
+                interval = row.interval if metric == board.kind.primary else None
                 writer.writerow(
                     [
                         board.dataset,
@@ -170,7 +196,8 @@ def as_csv(shown: Sequence[Board]) -> str:
                         metric,
                         score.mean,
                     ]
-                    + ["" if score.std is None else score.std, " ".join(map(str, row.seeds)), row.rank]
+                    + ["" if score.std is None else score.std, *(interval or ("", ""))]
+                    + [" ".join(map(str, row.seeds)), row.rank, row.below]
                     + (
                         [published.value, row.difference(metric), published.source, published.defect]
                         if published
@@ -179,70 +206,6 @@ def as_csv(shown: Sequence[Board]) -> str:
                     + [row.fit_seconds, row.fit_cpu_seconds, row.memory_mb, row.parameters]
                 )
     return out.getvalue()
-
-
-def as_latex(shown: Sequence[Board]) -> str:
-    """One booktabs table a task kind, protocol and metric: data sets in rows, models in columns, the best in bold.
-
-    Where scores were published, they stand in a line of their own below ours.
-    """
-    tables = []
-    for kind, protocol in sorted({(b.kind.__name__, b.protocol) for b in shown}):
-        chosen = [b for b in shown if (b.kind.__name__, b.protocol) == (kind, protocol)]
-        tables += [_tex_table(chosen, protocol, metric) for metric in chosen[0].kind.metrics]
-    return "% Made by tsbench; needs \\usepackage{booktabs}\n" + "\n".join(tables)
-
-
-def _tex_table(chosen: Sequence[Board], protocol: str, metric: str) -> str:
-    variants = list(dict.fromkeys(row.variant for board in chosen for row in board.rows))
-    lines = [" & ".join([_tex(metric.upper()), *map(_tex, variants)]) + r" \\", r"\midrule"]
-    for board in chosen:
-        rows = {row.variant: row for row in board.rows}
-        sign = -1 if board.kind.metrics[metric].higher_is_better else 1
-        best = min(sign * row.scores[metric].mean for row in board.rows)
-        cells = [_tex_score(rows[v].scores[metric], sign, best) if v in rows else "--" for v in variants]
-        mark = "$^*$" if board.generated else ""
-        lines.append(" & ".join([_tex(board.dataset) + mark, *cells]) + r" \\")
-        published = [rows[v].published.get(metric) if v in rows else None for v in variants]
-        if any(published):
-            lines.append(" & ".join([r"\quad published", *map(_tex_published, published)]) + r" \\")
-    seeds = ", ".join(map(str, sorted({len(row.seeds) for b in chosen for row in b.rows})))
-    caption = (
-        f"{_tex(metric.upper())}, protocol {_tex(protocol)}. Mean and standard deviation over seeds ({seeds} a cell)."
-    )
-    caption += " $^*$ generated data." if any(b.generated for b in chosen) else ""
-    flagged = any(p.defect for b in chosen for row in b.rows for p in row.published.values())
-    caption += r" $^\dagger$ published by code that is known to be wrong." if flagged else ""
-    return (
-        "\\begin{table}\n\\centering\n\\begin{tabular}{l" + "r" * len(variants) + "}\n\\toprule\n"
-        + "\n".join(lines) + "\n\\bottomrule\n\\end{tabular}\n\\caption{" + caption + "}\n\\end{table}\n"
-    )  # fmt: skip
-
-
-def _tex_published(published: Published | None) -> str:
-    if published is None:
-        return "--"
-    return f"{published.value:g}" + (r"$^\dagger$" if published.defect else "")
-
-
-def _tex_score(score: Spread, sign: int, best: float) -> str:
-    text = f"{score.mean:.4f}" if score.std is None else f"{score.mean:.4f} \\pm {score.std:.4f}"
-    return f"$\\mathbf{{{text}}}$" if sign * score.mean == best else f"${text}$"
-
-
-def _tex(text: str) -> str:
-    for plain, safe in (
-        ("\\", r"\textbackslash "),
-        ("_", r"\_"),
-        ("%", r"\%"),
-        ("&", r"\&"),
-        ("#", r"\#"),
-        ("$", r"\$"),
-        ("{", r"\{"),
-        ("}", r"\}"),
-    ):
-        text = text.replace(plain, safe)
-    return text
 
 
 # ---------------------------------------------------------------- page
@@ -255,10 +218,13 @@ def as_html(shown: Sequence[Board], failures: Sequence[Result]) -> str:
     environment = Environment(
         loader=PackageLoader("tsbench", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    honest, compared = _honest(shown), contests(shown)
     machines = sorted({_machine(r["environment"]) for b in shown for row in b.rows for r in row.results})
     return environment.get_template("report.jinja").render(
         boards=[_page(board) for board in shown],
-        ranks=mean_ranks(shown) if len(shown) > 1 else {},
+        ranks=mean_ranks(honest) if len(honest) > 1 and not any(c.ranks for c in compared) else {},
+        ranked=len(honest),
+        contests=[(contest, diagram(contest.ranks, contest.groups)) for contest in compared],
         failures=failures,
         machines=machines,
         version=tsbench.__version__,
@@ -284,8 +250,14 @@ def _page(board: Board) -> dict[str, Any]:
         "comparisons": comparisons(board),
         "grids": [drawn(grid, board) for grid in grids(board)],
         "curves": curves(board),
+        "charts": [(row, *chart) for row in board.rows for chart in _charts(row)],
         "examples": [(row.variant, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
     }
+
+
+def _charts(row: Row) -> list[tuple[str, str]]:
+    """Name and drawing of what the test counted, over all seeds."""
+    return list(task_from_record(row.results[0]["task"]).charts(row.tables).items()) if row.tables else []
 
 
 def comparisons(board: Board) -> list[Comparison]:

@@ -157,6 +157,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
     result |= {
         "scores": {split: s.values for split, s in scores.items()},
         "units": {split: s.units for split, s in scores.items()},
+        "tables": {split: s.tables for split, s in scores.items() if s.tables},
         "parameters": model.parameter_count(),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "gpu_memory_mb": gpu_memory_mb(device),
@@ -194,6 +195,7 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
         "digest": digest,
         "generated": dataset.generated,
         "notes": list(splits.notes),
+        "selected_on_test": splits.selects and splits.validation is splits.test,
         "verified": _verified(data, known),
         "sources": [asdict(source) for source in dataset.sources],
         "samples": samples | ({"test": len(_test_samples(splits, cell))} if cell.test else {}),

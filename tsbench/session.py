@@ -11,6 +11,7 @@ from pathlib import Path
 from tsbench.cell import Cell
 from tsbench.errors import UsageError
 from tsbench.executor import run_cells
+from tsbench.registry import task_kinds
 from tsbench.run import Options
 from tsbench.settings import parse_assignments
 from tsbench.store import Store
@@ -63,7 +64,8 @@ class Progress:
         self.counts[event] += 1
         result = (self.store.failure(key) if event == "failed" else self.store.read(key)) or {}
         scores = result.get("scores", {}).get("test") or result.get("scores", {}).get("validation") or {}
-        told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        shown = task_kinds()[result["task"]["kind"]].shown if scores else ()
+        told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if not shown or name in shown)
         if event in ("failed", "pruned"):
             told = f"{event.upper()}: {result.get('reason', '')}"
         if event == "elsewhere":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
@@ -32,12 +32,13 @@ def grouped_split(groups: Sequence[str], shares: Sequence[float] = SHARES) -> tu
     return tuple(torch.from_numpy(np.flatnonzero(split == i)) for i in range(len(shares)))
 
 
-def stratified(classes: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def stratified(classes: Tensor, share: float, keys: Sequence[Hashable] = ()) -> tuple[Tensor, Tensor]:
     """Indices kept and held out, ascending: `share` of every class, at least one of two cases, the same everywhere.
 
     Args:
         classes: `(sample,)` int64.
         share: of each class that is held out; the count is rounded.
+        keys: equal for copies of a sample; one that would part from its copy is kept.
     """
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(2021))
     held_out = []
@@ -46,4 +47,7 @@ def stratified(classes: Tensor, share: float) -> tuple[Tensor, Tensor]:
         held_out.append(members[:count])
     mask = torch.zeros(len(classes), dtype=torch.bool)
     mask[torch.cat(held_out)] = True
+    if keys:
+        staying = {key for key, held in zip(keys, mask.tolist(), strict=True) if not held}
+        mask &= torch.tensor([key not in staying for key in keys])
     return torch.nonzero(~mask).flatten(), torch.nonzero(mask).flatten()

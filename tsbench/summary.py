@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tsbench.dataset import Dataset, Published
 from tsbench.errors import TsbenchError
+from tsbench.model import Model, NeuralModel
 from tsbench.registry import find_datasets, find_model, task_kinds
 from tsbench.store import Result
-from tsbench.tasks.task import Task
+from tsbench.tasks.task import Counts, Task
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,22 @@ class Row:
     """One variant of a model on one data set under one protocol.
 
     Attributes:
-        scores: metric -> score on test.
+        scores: metric -> score on test; results of older code may lack some of the task's metrics.
+        interval: 95 % interval of the primary score, where the test set is so small that it must be shown.
         units: score of each unit on the primary metric, averaged over seeds; see `Task.unit`.
+        tables: counts on test, such as a confusion matrix, summed over seeds; see `Scores.tables`.
         published: metric -> published score with its source.
         rank: 1 is best on the primary metric.
+        below: True for a trained model that does not reach the data set's bar.
     """
 
     variant: str
     model: str
     scores: dict[str, Spread]
     validation: Spread
+    interval: tuple[float, float] | None
     units: list[float]
+    tables: dict[str, Counts]
     seeds: list[int]
     parameters: int
     fit_seconds: float
@@ -49,6 +57,7 @@ class Row:
     results: list[Result]
     published: dict[str, Published] = field(default_factory=dict)
     rank: int = 0
+    below: bool = False
 
     def difference(self, metric: str) -> float | None:
         """Our mean minus the published score."""
@@ -60,7 +69,8 @@ class Board:
     """The leaderboard of one data set under one protocol.
 
     Attributes:
-        absent: published models that have no run here.
+        bar: the cheap model that a trained one must beat, if the data set names one; see `Dataset.bar`.
+        absent: published models that have no run here, best first.
         warnings: what a reader must know before trusting the table.
     """
 
@@ -71,13 +81,29 @@ class Board:
     test_samples: str
     generated: bool
     digest: str
+    bar: str | None
     absent: list[Published]
     warnings: list[str]
 
     @property
+    def first(self) -> Result:
+        """One of its results, for what all of them share."""
+        return self.rows[0].results[0]
+
+    @property
+    def selected_on_test(self) -> bool:
+        """True if the protocol lets TEST choose the epoch."""
+        return bool(self.first["data"].get("selected_on_test"))
+
+    @property
     def title(self) -> str:
         """Data set, marked if generated, and protocol."""
-        return f"{self.dataset}{' (generated data)' if self.generated else ''}, protocol {self.protocol}"
+        return f"{self.dataset}{' (generated data)' if self.generated else ''}, {self.protocol_words}"
+
+    @property
+    def protocol_words(self) -> str:
+        """The protocol, marked if TEST chooses the epoch."""
+        return f"protocol {self.protocol}{' [SELECTED ON TEST: scores too good]' if self.selected_on_test else ''}"
 
 
 def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: str | None = None) -> list[Board]:
@@ -118,7 +144,8 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
     for result in results:
         variants[result["variant"]].append(result)
     rows = [_row(variant, kind, _latest(group)) for variant, group in variants.items()]
-    published = _published(results[0], protocol)
+    dataset = _dataset(results[0])
+    published = [p for p in dataset.published() if p.protocol == protocol] if dataset else []
     for row in rows:
         if row.variant == row.model:  # a published score belongs to the published settings
             row.published = {p.metric: p for p in published if p.model == row.model}
@@ -127,8 +154,8 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
     for row in rows:  # equal means share a rank
         better = [r for r in rows if sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean]
         row.rank = len(better) + 1
+    bar = dataset.bar if dataset else None
     beside = {row.model for row in rows if row.published}
-    absent = [p for p in published if p.model not in beside]
     first = results[0]
     return Board(
         label,
@@ -138,9 +165,42 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
         " or ".join(str(n) for n in sorted({r["data"]["samples"]["test"] for r in results})),
         first["data"]["generated"],
         first["data"]["digest"],
-        absent,
-        _warnings(rows, first),
+        bar,
+        _best_first([p for p in published if p.model not in beside], kind),
+        _below_bar(rows, bar, kind.primary) + _warnings(rows, first),
     )
+
+
+def _dataset(result: Result) -> Dataset | None:
+    """The data set of a result, or None: a plug-in or file may be no longer here, and its results still count."""
+    try:
+        return find_datasets(result["cell"]["dataset"])[0]
+    except TsbenchError:
+        return None
+
+
+def _best_first(published: list[Published], kind: type[Task]) -> list[Published]:
+    """The primary metric first, then by metric and value."""
+
+    def key(p: Published) -> tuple[bool, str, float]:
+        metric = kind.metrics.get(p.metric)
+        return p.metric != kind.primary, p.metric, -p.value if metric and metric.higher_is_better else p.value
+
+    return sorted(published, key=key)
+
+
+def _below_bar(rows: list[Row], bar: str | None, metric: str) -> list[str]:
+    """Mark the trained models that rank behind the bar, and say so."""
+    trained = [row for row in rows if issubclass(_model(row.model) or Model, NeuralModel)]
+    if bar is None or not trained:
+        return []
+    reached = next((row for row in rows if row.variant == bar), None)
+    if reached is None:
+        return [f"{bar}, the cheap model that trained ones must beat, was not run here"]
+    for row in trained:
+        row.below = row.rank > reached.rank
+    below = ", ".join(row.variant for row in trained if row.below)
+    return [f"↓ below {bar} ({metric} {reached.scores[metric].mean:.4f}): {below}"] if below else []
 
 
 def _latest(results: list[Result]) -> list[Result]:
@@ -157,12 +217,15 @@ def _origin(result: Result) -> tuple[str, str]:
 def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
     scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in results[0]["scores"]["test"]}
     units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
+    samples = results[0]["data"]["samples"]["test"]
     return Row(
         variant=variant,
         model=results[0]["cell"]["model"],
         scores=scores,
         validation=spread([r["scores"]["validation"][kind.primary] for r in results]),
+        interval=kind.interval(scores[kind.primary].mean, samples),
         units=[statistics.fmean(unit) for unit in units],
+        tables=_summed([r.get("tables", {}).get("test", {}) for r in results]),
         seeds=[r["cell"]["seed"] for r in results],
         parameters=results[0]["parameters"],
         fit_seconds=statistics.median(_fit(r["seconds"]) for r in results),
@@ -170,6 +233,11 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
         memory_mb=max(r["peak_memory_mb"] for r in results),
         results=results,
     )
+
+
+def _summed(tables: Sequence[dict[str, Counts]]) -> dict[str, Counts]:
+    """Tables of counts, those of all seeds added."""
+    return {name: np.sum([table[name] for table in tables], axis=0).tolist() for name in tables[0]}
 
 
 def _fit(seconds: dict[str, float]) -> float:
@@ -182,17 +250,9 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
 
 
-def _published(result: Result, protocol: str) -> list[Published]:
-    try:
-        dataset: Dataset = find_datasets(result["cell"]["dataset"])[0]
-    except TsbenchError:  # a plug-in or file that is no longer here: its results still count
-        return []
-    return [p for p in dataset.published() if p.protocol == protocol]
-
-
 def _warnings(rows: list[Row], first: Result) -> list[str]:
     found = []
-    single = [r.variant for r in rows if len(r.seeds) == 1 and _stochastic(r.model)]
+    single = [r.variant for r in rows if len(r.seeds) == 1 and getattr(_model(r.model), "stochastic", True)]
     if single:
         found.append(f"one seed only, so no spread is known: {', '.join(single)}")
     unfinished = [r.variant for r in rows if any(_still_improving(result) for result in r.results)]
@@ -228,19 +288,9 @@ def _still_improving(result: Result) -> bool:
     return bool(curves[-1] == best)
 
 
-def _stochastic(model: str) -> bool:
+def _model(name: str) -> type[Model] | None:
+    """The model's class, or None if its file or plug-in is no longer here."""
     try:
-        return find_model(model).stochastic
+        return find_model(name)
     except TsbenchError:
-        return True
-
-
-def mean_ranks(all_boards: Sequence[Board]) -> dict[str, float]:
-    """Mean rank, best first, of the variants that are in every table; ranks are among these only."""
-    shared = set.intersection(*({row.variant for row in board.rows} for board in all_boards)) if all_boards else set()
-    ranks: dict[str, list[int]] = defaultdict(list)
-    for board in all_boards:
-        rows = [row for row in board.rows if row.variant in shared]
-        for row in rows:
-            ranks[row.variant].append(1 + sum(other.rank < row.rank for other in rows))
-    return dict(sorted(((v, statistics.fmean(r)) for v, r in ranks.items()), key=lambda item: item[1]))
+        return None

@@ -14,13 +14,14 @@ DASHES = ("", "6 3", "2 2", "8 3 2 3", "1 2", "10 4", "4 1", "3 5")
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: y values at x = start, start + 1, ..."""
+    """One curve: y values at x = start, start + step, ..."""
 
     label: str
     values: Sequence[float]
     colour: str
     dash: str = ""
     start: float = 0
+    step: float = 1
 
 
 def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int = 150, x_label: str = "") -> str:
@@ -33,7 +34,7 @@ def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int 
     if low == high:
         low, high = low - 0.5, high + 0.5
     first = min(line.start for line in lines)
-    last = max(line.start + len(line.values) - 1 for line in lines)
+    last = max(line.start + (len(line.values) - 1) * line.step for line in lines)
     x_scale = (width - left - right) / max(last - first, 1)
     y_scale = (height - top - bottom) / (high - low)
 
@@ -43,7 +44,7 @@ def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int 
     parts = [f'<text x="4" y="12" font-size="11" font-weight="bold">{escape(title)}</text>']
     x = left
     for line in lines:
-        points = " ".join(point(line.start + i, v) for i, v in enumerate(line.values) if math.isfinite(v))
+        points = " ".join(point(line.start + i * line.step, v) for i, v in enumerate(line.values) if math.isfinite(v))
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
         shape = f'fill="none" stroke="{line.colour}" stroke-width="1.4"{dash}'
         parts.append(f'<polyline points="{points}" {shape}/>')
@@ -92,6 +93,35 @@ def heat_map(
             )
     width = max(left + wide * len(columns) + 8, 12 + 7 * len(title))
     return svg("".join(parts), width, top + high * len(rows) + 8)
+
+
+def confusion_map(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Counts `[true][predicted]` of classes, coloured by their share of the true class; nothing where it is 0."""
+    short = [name if len(name) <= 24 else name[:23] + "…" for name in names]
+    side = max(22, 8 + 6 * len(str(max(map(max, counts)))))
+    left = top = 24 + 6 * max(map(len, short))
+    end = left + side * len(names)
+    parts = [
+        '<text x="4" y="12" font-size="11" font-weight="bold">rows: true class, columns: predicted class</text>',
+        f'<rect x="{left}" y="{top}" width="{end - left}" height="{end - left}" fill="none" stroke="#888"/>',
+    ]
+    cells = []
+    for i, (name, row) in enumerate(zip(short, counts, strict=True)):
+        middle = (i + 0.5) * side
+        parts.append(f'<text x="{left - 6}" y="{top + middle + 3}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text transform="translate({left + middle + 3},{top - 6}) rotate(-90)">{escape(name)}</text>')
+        for j, count in enumerate(row):
+            if not count:
+                continue
+            share, x, y = count / sum(row), left + j * side, top + i * side
+            colour, ink = COLOURS[i != j], ' fill="#fff"' if share > 0.55 else ""
+            cells.append(
+                f'<rect x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" fill="{colour}" '
+                f'fill-opacity="{0.1 + 0.9 * share:.2g}"/>'
+                f'<text x="{x + side // 2}" y="{y + side // 2 + 3}"{ink}>{count}</text>'
+            )
+    parts.append(f'<g text-anchor="middle">{"".join(cells)}</g>')
+    return svg("".join(parts), max(end + 8, 260), end + 8)
 
 
 def grid(charts: Sequence[str], columns: int, width: int = 320, height: int = 150) -> str:

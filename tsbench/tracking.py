@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tsbench.errors import TsbenchError, UsageError
-from tsbench.registry import task_kinds
+from tsbench.registry import task_from_record, task_kinds
 from tsbench.store import Result, Store, read_json, write_json
 
 #: Set before mlflow is imported: no usage reports, and a store that is down is given up on in seconds.
@@ -260,13 +260,16 @@ class Tracker:
         self._attach(run_id, result)
 
     def _attach(self, run_id: str, result: Result) -> None:
-        """Result file, model and plot."""
+        """Result file, model and plots."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             (folder / "result.json").write_text(json.dumps(result, indent=1))
             if "examples" in result:
                 figure = task_kinds()[result["task"]["kind"]].figure(result["examples"])
                 (folder / "examples.svg").write_text(figure)
+            for split, tables in result.get("tables", {}).items():
+                for name, chart in task_from_record(result["task"]).charts(tables).items():
+                    (folder / f"{split}_{name}.svg").write_text(chart)
             self.client.log_artifacts(run_id, str(folder))
         model = self.store.path("artifacts", result["key"])
         if model.is_dir():

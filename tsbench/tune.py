@@ -29,7 +29,7 @@ from tsbench.errors import Pruned, TsbenchError, UsageError
 from tsbench.executor import exit_with_parent
 from tsbench.plan import FIRST_SEED, dataset_spec, parse_seeds
 from tsbench.registry import find_datasets, find_model
-from tsbench.run import Options, run_cell
+from tsbench.run import Options, load_splits, run_cell
 from tsbench.session import parse_settings, run_all, tracking
 from tsbench.settings import parse_spec
 from tsbench.store import Store, write_json
@@ -60,6 +60,9 @@ class Search:
         self.protocol = base.protocol
         about = identity(base, args.data)
         self.digest, self.code = about["content"], about["code"]
+        splits = load_splits(base.dataset, base.protocol, args.data.resolve(), self.digest)
+        if splits.validation is splits.test:
+            raise UsageError(f"protocol {base.protocol}: validation is TEST, and a study would choose settings by it")
         self.name = args.study or re.sub(r"[^\w.-]+", "-", f"{base.dataset}-{base.variant}-{base.protocol}").strip("-")
         metric = self.dataset.kind.metrics[self.dataset.kind.primary]
         self.direction: Literal["maximize", "minimize"] = "maximize" if metric.higher_is_better else "minimize"

@@ -27,8 +27,14 @@ class Scope:
 
     @classmethod
     def of(cls, positions: Positions, encoding: PositionEncoding) -> Scope:
-        """Build both once, for all layers."""
+        """Build both once, for all layers.
+
+        A weight of a token becomes its logarithm, added to all scores of that key: the softmax of s + log w is that of
+        s times w, divided by its sum.
+        """
         mask, bias = positions.mask(), encoding.bias(positions)
+        if positions.weight is not None:
+            bias = _sum(bias, positions.weight.log()[:, None, None, :])
         if bias is not None and mask is not None:
             bias = bias + penalty(mask, bias.dtype)
         return cls(positions, mask, bias)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from tsbench.errors import UsageError
-from tsbench.leakage import keys
 from tsbench.rna.sequences import Ragged, Sequences
 from tsbench.splitting import SHARES
 
@@ -52,7 +51,7 @@ def without_copies(parts: Parts) -> tuple[Parts, str]:
     Raises:
         UsageError: nothing is left of a part.
     """
-    all_keys = [keys(part) for part in parts]
+    all_keys = [part.keys() for part in parts]
     chosen = []
     for split, own in enumerate(all_keys):
         later = {key for other in all_keys[split + 1 :] for key in other}

@@ -92,6 +92,12 @@ class Ragged:
         values = self.values[rows.clamp_(max=len(self.values) - 1)]
         return values.masked_fill_(~valid.view(*valid.shape, *[1] * (values.ndim - 2)), 0), valid
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of each row of a one-dimensional `values`."""
+        content = self.values.cpu().numpy().tobytes()
+        width, ends = self.values.element_size(), self.ends.tolist()
+        return [content[start * width : end * width] for start, end in zip([0, *ends], ends, strict=False)]
+
     def to(self, device: torch.device | str) -> Ragged:
         """On another device."""
         return Ragged(self.values.to(device), self.ends.to(device))
@@ -156,6 +162,10 @@ class Sequences:
     def texts(self) -> Iterator[str]:
         """The letters of every sequence of every sample."""
         return (decode(part[i].cpu()) for part in self.codes for i in range(len(part.ends)))
+
+    def keys(self) -> list[tuple[bytes, ...]]:
+        """All sequences of each sample, as bytes: equal for exact copies."""
+        return list(zip(*(part.pieces() for part in self.codes), strict=True))
 
     def select(self, indices: Tensor) -> Sequences:
         """The samples at `indices`, as samples of their own."""

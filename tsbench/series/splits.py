@@ -1,14 +1,17 @@
-"""From cases as they were read to splits: missing values, scaling, what is held out, what is fitted again."""
+"""From cases as they were read to splits: resamples, missing values, scaling, what is held out, fitted again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tsbench.data import Refit, Splits
+from tsbench.errors import UsageError
 from tsbench.inputs import Series
+from tsbench.leakage import with_leakage
 from tsbench.series.samples import SeriesSamples
 from tsbench.splitting import stratified
 from tsbench.tasks.classification import Classification
@@ -42,6 +45,9 @@ def classification_splits(
         protocol: one of `PROTOCOLS`.
         scaling: by each channel's mean and standard deviation over the fitting part, by each case's own, or none.
         notes: see `Splits`.
+
+    Raises:
+        UsageError: too few cases to hold any out.
     """
     longest, channels = max(train.values.shape[1], test.values.shape[1]), train.values.shape[2]
     task = Classification(Series(longest, channels), len(labels), labels)
@@ -53,17 +59,43 @@ def classification_splits(
         fitted, scored = scaled(scaling, train, test)
         warning = "test-selected: TEST chose the epoch, so scores are too good; comparable only with such papers"
         shared = frozenset({("validation", "test")})
-        return Splits(task, fitted, scored, scored, notes=(*notes, warning), shared=shared)
-    kept, held_out = stratified(train.target, HELD_OUT)
+        return with_leakage(Splits(task, fitted, scored, scored, notes=(*notes, warning), shared=shared))
+    kept, held_out = stratified(train.target, HELD_OUT, train.keys())
+    if not len(held_out):
+        raise UsageError("no class has two different training cases, so none can be held out; give more cases")
     part, validation, unseen = scaled(scaling, train.select(kept), train.select(held_out), test)
-    whole, scored = scaled(scaling, train, test)
     selects = int(train.target.bincount(minlength=len(labels)).min()) >= LEAST_CASES
     if not selects:
-        notes = (
-            *notes,
-            f"a class has under {LEAST_CASES} training cases: no epoch is chosen, the last one counts",
-        )
-    return Splits(task, part, validation, unseen, notes=notes, refit=Refit(whole, scored), selects=selects)
+        notes = (*notes, f"a class has under {LEAST_CASES} training cases: no epoch is chosen, the last one counts")
+    refit = Refit(*scaled(scaling, train, test))
+    return with_leakage(Splits(task, part, validation, unseen, notes=notes, refit=refit, selects=selects))
+
+
+def resampled(
+    train: SeriesSamples, test: SeriesSamples, labels: tuple[str, ...], seed: int
+) -> tuple[SeriesSamples, SeriesSamples]:
+    """Both parts dealt anew from their pool, class counts kept; the same cases as aeon's and tsml-eval's resamples.
+
+    Args:
+        train: as read, as wide as `test`.
+        test: as read.
+        labels: names of the classes; cases are dealt class by class in the order of their names in lower case.
+        seed: of numpy's legacy generator, which these resamples are defined by.
+    """
+    generator = np.random.RandomState(seed)
+    pool = _pooled(train, test)
+    new: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for c in sorted(range(len(labels)), key=lambda c: labels[c].lower()):
+        members = torch.nonzero(pool.target == c).flatten().numpy()
+        generator.shuffle(members)
+        for part, chosen in zip(new, np.split(members, [int((train.target == c).sum())]), strict=True):
+            part.append(torch.from_numpy(chosen))
+    return pool.select(torch.cat(new[0])), pool.select(torch.cat(new[1]))
+
+
+def _pooled(train: SeriesSamples, test: SeriesSamples) -> SeriesSamples:
+    lengths = None if train.lengths is None else torch.cat([train.steps, test.steps])
+    return SeriesSamples(torch.cat([train.values, test.values]), torch.cat([train.target, test.target]), lengths)
 
 
 def filled(samples: SeriesSamples) -> SeriesSamples:

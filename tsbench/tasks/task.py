@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from tsbench.data import Batch
 from tsbench.inputs import Inputs
 
 Examples = Mapping[str, Any]
+Counts = list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Scores:
         values: metric -> score over the whole split.
         units: metric -> one score for each independent unit (window block, series, image, user ...), the
             pairs that a significance test between two models compares.
+        tables: name -> counts of the whole split, such as a confusion matrix; those of several seeds are added.
     """
 
     values: dict[str, float]
     units: dict[str, list[float]]
+    tables: dict[str, Counts] = field(default_factory=dict)
 
 
 class Meter(Protocol):
@@ -56,6 +59,8 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, Metric]]
     #: What one unit of `Scores.units` is, in words.
     unit: ClassVar[str]
+    #: The metrics that the terminal has room for; empty means all.
+    shown: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
@@ -81,6 +86,15 @@ class Task(ABC):
     @abstractmethod
     def figure(cls, examples: Examples) -> str:
         """Draw what `examples` kept, as SVG."""
+
+    @classmethod
+    def interval(cls, score: float, samples: int) -> tuple[float, float] | None:
+        """95 % interval of a primary score, for test sets so small that every table must show it; else None."""
+        return None
+
+    def charts(self, tables: Mapping[str, Counts]) -> dict[str, str]:
+        """Draw `Scores.tables`: name -> SVG."""
+        return {}
 
     def better(self, score: float, than: float) -> bool:
         """True if `score` is strictly better than `than` on the primary metric."""

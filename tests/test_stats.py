@@ -1,0 +1,221 @@
+"""Tests between models against scipy, their definitions and aeon; comparison over data sets and its diagram."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from tests.made import classified
+from tsbench.critical import Contest, contest_text, contests, diagram
+from tsbench.stats import Comparison, average_ranks, compare, friedman, groups, holm, least_units
+from tsbench.summary import boards
+
+# Published accuracies on the archive split: Le et al. 2024 (ShapeFormer), Table 1, with many ties.
+PUBLISHED = {
+    "DTW_D": [0.987, 0.22, 0.975, 1.0, 0.964, 0.323, 0.53, 0.286, 0.717, 0.87, 0.883, 0.903],
+    "WEASEL+MUSE": [0.99, 0.333, 1.0, 1.0, 1.0, 0.43, 0.49, 0.605, 0.727, 0.878, 0.87, 0.916],
+    "MiniRocket": [0.992, 0.133, 1.0, 0.986, 1.0, 0.468, 0.55, 0.507, 0.771, 0.922, 0.928, 0.938],
+    "TapNet": [0.987, 0.333, 1.0, 0.958, 0.971, 0.323, 0.53, 0.357, 0.751, 0.85, 0.939, 0.894],
+    "SVP-T": [0.993, 0.4, 1.0, 1.0, 0.986, 0.331, 0.6, 0.433, 0.79, 0.883, 0.906, 0.941],
+}
+
+
+def test_ranks_friedman_and_wilcoxon_against_aeon() -> None:
+    """Golden values: aeon 1.6.0, `_compute_ranks(x, False).mean(0)`, `check_friedman` and `wilcoxon_test`, whose
+    one-sided p were doubled; the pair tested has no equal scores, of which aeon makes something else."""
+    ranks = average_ranks(PUBLISHED, higher_is_better=True)
+    expected = {
+        "SVP-T": 1.95833333,
+        "MiniRocket": 2.25,
+        "WEASEL+MUSE": 2.875,
+        "TapNet": 3.70833333,
+        "DTW_D": 4.20833333,
+    }
+    assert list(ranks) == list(expected), "best first"
+    assert ranks == pytest.approx(expected)
+    assert friedman(PUBLISHED) == pytest.approx(0.0008238214873683492)
+    (pair,) = compare({name: PUBLISHED[name] for name in ("DTW_D", "MiniRocket")}, higher_is_better=True)
+    assert pair.p == pytest.approx(0.0341796875)
+    assert pair.wins == 2
+
+
+def test_all_pairs_against_aeon() -> None:
+    """Golden values: aeon 1.6.0 as above, on `default_rng(0).normal(size=(12, 4)) + (0, 0.6, 1.2, 3)`."""
+    table = np.random.default_rng(0).normal(size=(12, 4)) + np.array([0, 0.6, 1.2, 3])
+    scores = dict(zip("abcd", table.T.tolist(), strict=True))
+    ranks = average_ranks(scores, True)
+    assert ranks == pytest.approx({"d": 1.0, "c": 2.4166666666666665, "b": 2.75, "a": 3.8333333333333335})
+    assert friedman(scores) == pytest.approx(1.758104455140068e-06)
+    golden = {"ab": 0.00244140625, "ac": 0.0009765625, "ad": 0.00048828125, "bc": 0.10986328125, "bd": 0.00048828125,
+              "cd": 0.00048828125}  # fmt: skip
+    pairs = compare(scores, True)
+    corrected = dict(zip(golden, holm(list(golden.values())), strict=True))
+    assert {c.first + c.second: c.p for c in pairs} == pytest.approx(corrected)
+    assert groups(list(ranks), pairs) == [["c", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("alike", "expected"),
+    [
+        ([(0, 1), (1, 2), (1, 3), (2, 3)], [[0, 1], [1, 2, 3]]),
+        ([(0, 1), (0, 2), (1, 2), (3, 4)], [[0, 1, 2], [3, 4]]),
+        ([(0, 1), (1, 2), (2, 3), (3, 4)], [[0, 1], [1, 2], [2, 3], [3, 4]]),
+        ([], []),
+        ([(0, 1), (0, 2)], [[0, 1]]),  # aeon joins all three, though the last two differ
+    ],
+)
+def test_groups(alike: list[tuple[int, int]], expected: list[list[int]]) -> None:
+    """All but the last as aeon 1.6.0's `_build_cliques` finds them in the same pairs."""
+    names = "abcde"
+    pairs = [Comparison(names[i], names[j], 0.5 if (i, j) in alike else 0.01, 0, 9) for j in range(5) for i in range(j)]
+    assert groups(names, pairs) == [[names[i] for i in group] for group in expected]
+
+
+def test_least_units_is_where_p_can_be_small_enough() -> None:
+    for comparisons in (1, 3, 10, 28):
+        for units, enough in ((least_units(comparisons), True), (least_units(comparisons) - 1, False)):
+            p = float(wilcoxon(np.arange(1, units + 1)).pvalue)
+            assert (p * comparisons < 0.05) == enough
+
+
+@pytest.mark.parametrize("units", [6, 11, 40, 80])
+@pytest.mark.parametrize("step", [0.0, 0.5])  # the latter makes ties and zeros
+def test_wilcoxon_is_exact_with_ties(units: int, step: float) -> None:
+    """scipy enumerates signs up to 13 units with ties; for 40 with ties it has the approximation only."""
+    random = np.random.default_rng(units)
+    a, b = random.normal(size=(2, units)) + np.array([[0.4], [0.0]])
+    if step:
+        a, b = (np.round(v / step) * step for v in (a, b))
+    approximate = bool(step) and units == 40
+    (found,) = compare({"a": a.tolist(), "b": b.tolist()}, False)
+    assert found.p == pytest.approx(wilcoxon(a - b, zero_method="pratt").pvalue, rel=0.05 if approximate else 1e-9)
+
+
+def test_equal_differences_are_ties_whatever_their_rounding() -> None:
+    tenths = [(0.6, 0.4), (0.4, 0.2), (0.8, 0.6), (0.3, 0.1), (0.2, 0.4), (0.9, 0.7), (0.5, 0.3)]
+    found, exact = (
+        compare({"a": [a * k for a, _ in tenths], "b": [b * k for _, b in tenths]}, True)[0].p for k in (1.0, 80.0)
+    )
+    assert found == exact == pytest.approx(2 * 8 / 2**7)  # a sign test: 6 of 7
+
+
+def test_holm_against_its_definition_and_wilcoxon_against_scipy() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=30), random.normal(size=30) + 0.8
+    (only,) = compare({"a": a.tolist(), "b": b.tolist()}, False)
+    assert only.p == pytest.approx(wilcoxon(a, b, zero_method="pratt").pvalue)
+    assert only.words.startswith("significant")
+    same, few = (
+        compare({"a": a.tolist(), "b": a.tolist()}, False)[0],
+        compare({"a": [1.0, 2.0], "b": [2.0, 3.0]}, False)[0],
+    )
+    assert "no significant difference" in same.words
+    assert "too few units" in few.words
+
+
+def held(scores: dict[str, list[float]], **more: Any) -> list[Contest]:
+    """The comparison of models over made data sets `uea/set0`, `uea/set1` ..."""
+    results = [
+        classified(model, 1, value, f"uea/set{i}", **more)
+        for model, values in scores.items()
+        for i, value in enumerate(values)
+    ]
+    return contests(boards(results))
+
+
+def test_a_contest_of_published_scores() -> None:
+    (contest,) = held(PUBLISHED)
+    assert contest.ranks == pytest.approx(average_ranks(PUBLISHED, True))
+    assert contest.means["SVP-T"] == pytest.approx(np.mean(PUBLISHED["SVP-T"]))
+    assert contest.friedman == pytest.approx(friedman(PUBLISHED))
+    assert contest.groups == groups(list(contest.ranks), contest.pairs) != []
+    text = contest_text(contest)
+    assert "12 data sets" in text
+    assert "Friedman test over 12 data sets: p = 0.00082" in text
+
+
+def test_nothing_is_left_out_silently() -> None:
+    scores = {**PUBLISHED, "slow": [0.5] * 3}
+    results = [classified(m, 1, v, f"uea/set{i}") for m, values in scores.items() for i, v in enumerate(values)]
+    results.append(classified("DTW_D", 1, 0.9, "generated/shapes", generated=True))
+    (contest,) = contests(boards(results))
+    assert "slow" not in contest.ranks
+    assert "slow (in 3)" in contest_text(contest)
+    assert "generated/shapes" in contest_text(contest)
+    assert len(contest.datasets) == 12
+
+
+def test_too_few_data_sets_are_ranked_but_not_tested() -> None:
+    (contest,) = held({name: values[:4] for name, values in PUBLISHED.items()})
+    assert len(contest.ranks) == 5
+    assert contest.groups == []
+    assert all(pair.p is None for pair in contest.pairs)
+    assert "no difference between two of 5 models can be tested: 9 data sets are needed" in contest_text(contest)
+    few = {name: values[:4] for name, values in PUBLISHED.items()}
+    assert held(few, generated=True) == []
+    assert held({name: values[:2] for name, values in PUBLISHED.items()}) == []
+    assert held({name: PUBLISHED[name] for name in ("DTW_D", "TapNet")}) == []
+
+
+def test_models_that_share_no_data_sets_are_not_compared() -> None:
+    results = [classified(m, 1, 0.5, f"uea/set{i}") for i, m in enumerate(("a", "b", "c"))]
+    (contest,) = contests(boards(results))
+    assert contest.ranks == {}
+    assert "fewer than 3 models are in every table" in contest_text(contest)
+    assert diagram(contest.ranks, contest.groups) == ""
+
+
+def test_protocols_are_apart_and_test_selection_is_said() -> None:
+    few = {name: values[:3] for name, values in PUBLISHED.items()}
+    results = [
+        classified(m, 1, v, f"uea/set{i}", protocol=protocol)
+        for protocol in ("validation", "test-selected")
+        for m, values in few.items()
+        for i, v in enumerate(values)
+    ]
+    first, second = contests(boards(results))
+    assert len(first.datasets) == len(second.datasets) == 3
+    assert ["SELECTED ON TEST" in c.title for c in (first, second)] == [
+        "test-selected" in c.title for c in (first, second)
+    ]
+    assert {"SELECTED ON TEST" in c.title for c in (first, second)} == {True, False}
+
+
+def test_tables_of_one_file_are_one_data_set() -> None:
+    files = [{"file": "uea/a.ts", "sha256": "0", "url": ""}]
+    results = [
+        classified(m, 1, 0.5 + 0.1 * i + j / 10, f"uea/set{i}", sources=files if i < 2 else [])
+        for i in range(4)
+        for j, m in enumerate("abc")
+    ]
+    (contest,) = contests(boards(results))
+    assert contest.datasets == ["uea/set0 + uea/set1", "uea/set2", "uea/set3"]
+    assert contest.means["a"] == pytest.approx(np.mean([0.55, 0.7, 0.8]))
+    assert "count once" in contest_text(contest)
+
+
+def test_of_two_tables_of_one_name_the_newest_counts() -> None:
+    old = [classified(m, 1, 0.1, "uea/set0") for m in "abc"]
+    new = [classified(m, 2, 0.5, f"uea/set{i}") for i in range(3) for m in "abc"]
+    for result in old:
+        result["data"]["digest"] = "other"
+    (contest,) = contests(boards([*new, *old]))
+    assert contest.means["a"] == 0.5
+    assert "only the newest counts" in contest_text(contest)
+    assert "newest" not in contest_text(contests(boards(new))[0])
+
+
+def test_the_diagram_shows_ranks_names_and_bars() -> None:
+    ranks = {"best": 1.2, "second": 2.0, "third": 3.1, "worst": 3.7}
+    drawn = ET.fromstring(diagram(ranks, [["best", "second"], ["third", "worst"]]))
+    texts = [t.text for t in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"best 1.20", "second 2.00", "3.10 third", "3.70 worst"} < set(texts)
+    bars = [p.get("d", "") for p in drawn.iter("{http://www.w3.org/2000/svg}path") if p.get("stroke-width") == "3"]
+    ends = [(float(b.split()[0][1:]), float(b.split("H")[1])) for b in bars]
+    assert len(ends) == 2
+    assert ends[0][0] > ends[1][1], "the best are at the right, and these bars do not touch"

@@ -1,0 +1,93 @@
+"""Leaderboards as LaTeX tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsbench.dataset import Published
+from tsbench.summary import Board, Row
+
+
+def as_latex(shown: Sequence[Board]) -> str:
+    """One booktabs table a task kind, protocol and metric: data sets in rows, models in columns, the best in bold.
+
+    Where scores were published, they stand in a line of their own below ours.
+    """
+    tables = []
+    for kind, protocol in sorted({(b.kind.__name__, b.protocol) for b in shown}):
+        chosen = [b for b in shown if (b.kind.__name__, b.protocol) == (kind, protocol)]
+        tables += [_table(chosen, metric) for metric in chosen[0].kind.metrics]
+    return "% Made by tsbench; needs \\usepackage{booktabs}\n" + "\n".join(tables)
+
+
+def _table(chosen: Sequence[Board], metric: str) -> str:
+    variants = list(dict.fromkeys(row.variant for board in chosen for row in board.rows))
+    lines = [" & ".join([_safe(metric.upper()), *map(_safe, variants)]) + r" \\", r"\midrule"]
+    for board in chosen:
+        rows = {row.variant: row for row in board.rows}
+        sign = -1 if board.kind.metrics[metric].higher_is_better else 1
+        best = min((sign * row.scores[metric].mean for row in board.rows if metric in row.scores), default=0.0)
+        cells = [_score(rows.get(variant), board, metric, sign * best) for variant in variants]
+        mark = "$^*$" if board.generated else ""
+        lines.append(" & ".join([_safe(board.dataset) + mark, *cells]) + r" \\")
+        published = [rows[v].published.get(metric) if v in rows else None for v in variants]
+        if any(published):
+            lines.append(" & ".join([r"\quad published", *map(_published, published)]) + r" \\")
+    body = "\n".join(lines)
+    return (
+        f"\\begin{{table}}\n\\centering\n\\begin{{tabular}}{{l{'r' * len(variants)}}}\n\\toprule\n{body}\n"
+        f"\\bottomrule\n\\end{{tabular}}\n\\caption{{{_caption(chosen, metric)}}}\n\\end{{table}}\n"
+    )
+
+
+def _caption(chosen: Sequence[Board], metric: str) -> str:
+    rows = [row for board in chosen for row in board.rows]
+    seeds = ", ".join(map(str, sorted({len(row.seeds) for row in rows})))
+    parts = [f"{_safe(metric.upper())}, protocol {_safe(chosen[0].protocol)}."]
+    if any(board.selected_on_test for board in chosen):
+        parts.append(r"\textbf{Selected on TEST: scores too good.}")
+    parts.append(f"Mean and standard deviation over seeds ({seeds} a cell).")
+    if metric == chosen[0].kind.primary:
+        if any(row.interval for row in rows):
+            parts.append(r"In brackets: 95\,\% interval (Wilson 1927) of test sets this small.")
+        if any(row.below for row in rows):
+            bars = sorted({board.bar for board in chosen if board.bar})
+            parts.append(rf"$^\downarrow$ a trained model below {_safe(', '.join(bars))}.")
+    if any(board.generated for board in chosen):
+        parts.append("$^*$ generated data.")
+    if any(p.defect for row in rows for p in row.published.values()):
+        parts.append(r"$^\dagger$ published by code that is known to be wrong.")
+    return " ".join(parts)
+
+
+def _published(published: Published | None) -> str:
+    if published is None:
+        return "--"
+    return f"{published.value:g}" + (r"$^\dagger$" if published.defect else "")
+
+
+def _score(row: Row | None, board: Board, metric: str, best: float) -> str:
+    if row is None or metric not in row.scores:
+        return "--"
+    score = row.scores[metric]
+    text = f"{score.mean:.4f}" if score.std is None else f"{score.mean:.4f} \\pm {score.std:.4f}"
+    text = f"\\mathbf{{{text}}}" if score.mean == best else text
+    if metric == board.kind.primary:
+        text += r"^\downarrow" if row.below else ""
+        text += r"\;[{:.2f}, {:.2f}]".format(*row.interval) if row.interval else ""
+    return f"${text}$"
+
+
+def _safe(text: str) -> str:
+    for plain, safe in (
+        ("\\", r"\textbackslash "),
+        ("_", r"\_"),
+        ("%", r"\%"),
+        ("&", r"\&"),
+        ("#", r"\#"),
+        ("$", r"\$"),
+        ("{", r"\{"),
+        ("}", r"\}"),
+    ):
+        text = text.replace(plain, safe)
+    return text
