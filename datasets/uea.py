@@ -126,10 +126,7 @@ class Labelled(Dataset):
         if self.resample:
             train, test = resampled(train, test, labels, self.resample)
             notes.append(f"resample {self.resample}: TRAIN and TEST pooled and split anew, not the archive's split")
-        try:
-            return classification_splits(train, test, labels, protocol, self.scaling, tuple(notes))
-        except UsageError as error:
-            raise UsageError(f"{read[0].path}: {error}") from None
+        return classification_splits(train, test, labels, protocol, self.scaling, tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -51,14 +51,14 @@ class DtwD(Model):
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """Keep the training cases."""
         batch = train.batch(torch.arange(len(train)))
-        self.cases, self.steps, self.classes = batch.inputs.cpu(), steps(batch).cpu(), batch.target.cpu()
+        self.cases, self.steps, self.classes = batch.inputs.cpu(), batch.steps.cpu(), batch.target.cpu()
 
     def predict(self, batch: Batch) -> Tensor:
         """Log-probabilities `(batch, classes)`, one of them near 0."""
         x = batch.inputs
         cases, known = self.cases.to(x), self.steps.to(x.device)
         size = max(1, CELLS // (x.shape[1] * len(cases)))
-        parts = zip(x.split(size), steps(batch).split(size), strict=True)
+        parts = zip(x.split(size), batch.steps.split(size), strict=True)
         nearest = torch.cat([self.distances(part, cases, ends, known).argmin(1) for part, ends in parts])
         return F.one_hot(self.classes.to(x.device)[nearest], self.task.classes).to(x.dtype).clamp(min=LEAST).log()
 
@@ -73,10 +73,3 @@ class DtwD(Model):
     def load_state(self, state: State) -> None:
         """Take over `state`."""
         self.cases, self.steps, self.classes = state["cases"], state["steps"], state["classes"]
-
-
-def steps(batch: Batch) -> Tensor:
-    """True length of each series, `(batch,)`."""
-    if batch.valid is None:
-        return torch.full((len(batch),), batch.inputs.shape[1], device=batch.inputs.device)
-    return batch.valid.sum(1)

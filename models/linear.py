@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsbench.data import Batch
+from tsbench.inputs import Series
 from tsbench.model import NeuralModel
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
@@ -72,6 +73,7 @@ class Linear(NeuralModel):
     recipes = {
         "sktime/*@*": {"lr": 0.01, "batch_size": 8, "epochs": 300, "patience": 20},  # ours: short series
         "generated/*@*": {"lr": 0.01, "epochs": 50, "patience": 5},  # ours
+        "uea/*@*": {"lr": 0.01, "epochs": 100, "patience": 0, "schedule": "cosine"},  # ours, by held-out TRAIN cases
         "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
         "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
         "ltsf/etth2/*@paper*": {"lr": 0.005},
@@ -96,6 +98,7 @@ class Linear(NeuralModel):
         super().__init__(task, config)
         self.classifies = isinstance(task, Classification)
         if isinstance(task, Classification):
+            assert isinstance(task.inputs, Series)
             self.steps, self.outputs, channels = task.inputs.length, task.classes, task.inputs.channels
         else:
             self.steps, self.outputs, channels = task.look_back, task.horizon, task.channels

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
+from tsbench.inputs import Series
 from tsbench.model import NeuralModel
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
@@ -38,17 +39,29 @@ class PatchTransformerConfig(EncoderConfig):
             raise UsageError(f"patch={self.patch} and stride={self.stride} must be at least 1")
 
 
+CLASSES = {"batch_size": 16, "epochs": 40, "patience": 0, "schedule": "cosine"}
+LARGE = ("FaceDetection", "InsectWingbeat", "PenDigits", "SpokenArabicDigits")
+
+
 class PatchTransformer(NeuralModel):
     """Each channel by itself: normalise, cut into patches, encode, read the horizon off all states.
 
     A reconstruction for comparing position encodings: PatchTST's shape (patches, shared channels, instance
     normalisation, flattened head) with our encoder (LayerNorm for its BatchNorm). Classes are read off the states of
-    all channels together, and nothing is normalised, since that costs a fifth of accuracy (docs/uea.md).
+    all channels together, and nothing is normalised: of held-out TRAIN cases of four archives 62 % were right with it,
+    81 % without.
     """
 
     Config = PatchTransformerConfig
     tasks = (Forecasting, Classification)
     source = "after Nie et al., A Time Series is Worth 64 Words, ICLR 2023; our reconstruction"
+    # Ours, by held-out TRAIN cases; validation of a few cases is no ground to stop on.
+    recipes = {
+        "generated/shapes@*": CLASSES,
+        "uea/*@*": CLASSES,
+        **{f"uea/{name}@*": {"batch_size": 64, "epochs": 10} for name in LARGE},
+        "uea/EigenWorms@*": {"patch": 128, "stride": 64},
+    }
     search_space = {
         **NeuralModel.search_space,
         "positions": CategoricalDistribution(("none", "sinusoidal", "learned", "t5", "alibi", "rope")),
@@ -58,6 +71,7 @@ class PatchTransformer(NeuralModel):
         super().__init__(task, config)
         self.classifies = isinstance(task, Classification)
         if isinstance(task, Classification):
+            assert isinstance(task.inputs, Series)
             steps, outputs, together = task.inputs.length, task.classes, task.inputs.channels
         else:
             steps, outputs, together = task.look_back, task.horizon, 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from optuna.distributions import CategoricalDistribution
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
+from tsbench.inputs import Series
 from tsbench.model import NeuralModel
 from tsbench.tasks.classification import Classification
 from tsbench.train import TrainConfig
@@ -24,7 +26,7 @@ class ResNetConfig(TrainConfig):
 
     width: int = 64  # filters of the first block; the others have twice as many
     batch_size: int = 16
-    epochs: int = 100
+    epochs: int = 50
     patience: int = 0
     schedule: str = "cosine"
 
@@ -41,12 +43,20 @@ class ResNet(NeuralModel):
     Config = ResNetConfig
     tasks = (Classification,)
     source = "Wang, Yan & Oates, Time Series Classification from Scratch with Deep Neural Networks, IJCNN 2017"
+    # Ours: there, an epoch is hundreds of steps.
+    recipes = {
+        f"uea/{name}@*": {"batch_size": 64, "epochs": 10}
+        for name in ("FaceDetection", "InsectWingbeat", "PenDigits", "SpokenArabicDigits")
+    }
+    block_values = 2**18  # activations are many times as many
+    tiny = {"epochs": 2, "width": 8}
     search_space = {**NeuralModel.search_space, "width": CategoricalDistribution((16, 32, 64))}
 
     def __init__(self, task: Classification, config: ResNetConfig) -> None:
         super().__init__(task, config)
+        assert isinstance(task.inputs, Series)
         widths = (task.inputs.channels, config.width, 2 * config.width, 2 * config.width)
-        self.blocks = nn.ModuleList(Block(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(Block(*pair) for pair in pairwise(widths))
         self.head = nn.Linear(widths[-1], task.classes)
 
     def forward(self, batch: Batch) -> Tensor:

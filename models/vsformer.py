@@ -39,10 +39,10 @@ class VSFormerConfig(TokenConfig):
     heads: int = 2
     feed_forward: int = 64
     optimizer: str = "radam"
-    lr: float = 1e-3
+    lr: float = 3e-3
     batch_size: int = 16
     drop_last: bool = False
-    epochs: int = 60
+    epochs: int = 40
     patience: int = 0
     branches: str = "both"  # or shape, or value
     prior_in_encoding: bool = True  # a token is told its prior
@@ -135,9 +135,7 @@ class VSFormer(NeuralModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits `(batch, classes)`."""
-        states = torch.cat(
-            [branch(batch.inputs, steps_of(batch))[0].flatten(1) for branch in self.branches.values()], 1
-        )
+        states = torch.cat([branch(batch.inputs, batch.steps)[0].flatten(1) for branch in self.branches.values()], 1)
         logits: Tensor = self.head(dropout(states, self.config.head_dropout, self.training))
         return logits
 
@@ -149,7 +147,7 @@ class VSFormer(NeuralModel):
         attended: list[list[Attended]] = [[] for _ in range(len(batch))]
         for name, branch in self.branches.items():
             with recorded(branch.encoder) as weights:
-                _, tokens = branch(batch.inputs, steps_of(batch))
+                _, tokens = branch(batch.inputs, batch.steps)
             read, words = received(weights, tokens.real), branch.tokens.words(labels)
             for case, token in tokens.real.nonzero().tolist():
                 span = int(tokens.first[case, token]), int(tokens.end[case, token])
@@ -157,10 +155,3 @@ class VSFormer(NeuralModel):
                 attended[case].append(Attended(name, text, *span, channel, float(read[case, token])))
         found = self.branches["shape"].tokens.origins() if "shape" in self.branches else []
         return Explanation(found, [sorted(tokens, key=lambda token: -token.attention) for tokens in attended])
-
-
-def steps_of(batch: Batch) -> Tensor:
-    """True lengths `(batch,)`."""
-    if batch.valid is not None:
-        return batch.valid.sum(1)
-    return torch.full((len(batch),), batch.inputs.shape[1], device=batch.inputs.device)

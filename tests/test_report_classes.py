@@ -65,6 +65,27 @@ def test_trained_models_below_the_bar_are_flagged() -> None:
     assert not any("↓" in w for w in reached.warnings)
 
 
+@pytest.mark.usefixtures("barred")
+def test_a_report_of_some_models_still_knows_the_bar() -> None:
+    results = [classified(m, 1, v, "generated/shapes") for m, v in (("constant", 0.9), ("rna_cnn", 0.8), ("gone", 1.0))]
+    (board,) = boards(results, models=["rna_*"])
+    assert [(row.variant, row.rank, row.below) for row in board.rows] == [("rna_cnn", 1, True)]
+    assert "↓ below constant (accuracy 0.9000): rna_cnn" in board.warnings
+    assert boards(results, models=["nothing"]) == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "warned"), [([0.5, 0.7], True), ([0.7, 0.7], False), ([0.7, 0.5], False), ([None, None], False)]
+)
+def test_more_epochs_may_help_only_where_the_last_was_best(scores: list[float | None], warned: bool) -> None:
+    """A score that stays is no progress, and where validation chose nothing there is no score."""
+    curves = [{"train_loss": 1.0} | ({} if s is None else {"validation_accuracy": s}) for s in scores]
+    result = classified("rna_cnn", 1, 0.7, curves=curves)
+    result["cell"] = result["cell"] | {"settings": {"epochs": 2}}
+    (board,) = boards([result])
+    assert any("more epochs may help" in warning for warning in board.warnings) == warned
+
+
 def test_confusions_of_all_seeds_are_added_and_drawn_with_names() -> None:
     shown = boards([classified("a", s, 0.5, confusion=[[30, 20 + s], [s, 49]]) for s in (1, 2)])
     assert shown[0].rows[0].tables == {"confusion": [[60, 43], [3, 98]]}

@@ -141,6 +141,7 @@ def test_without_numba_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch
 def test_its_default_classifies_basic_motions() -> None:
     splits = all_datasets()["uea/BasicMotions"].load(Path(), "validation")
     assert splits.refit
+    assert isinstance(splits.task, Classification)
     model = SktimeClassifier(splits.task, SktimeClassifierConfig())
     model.fit(splits.refit.train, splits.validation, Run())
     batch = splits.refit.test.batch(torch.arange(40))

@@ -16,7 +16,6 @@ from torch import Tensor
 from tsbench.data import Splits
 from tsbench.datasets.generated import shapes
 from tsbench.datasets.uea import READERS, Uea, archives
-from tsbench.errors import UsageError
 from tsbench.series import splits as series_splits
 from tsbench.series.cases import to_samples
 from tsbench.series.samples import SeriesSamples
@@ -199,13 +198,23 @@ def test_a_class_of_under_five_cases_leaves_nothing_to_choose_by(smallest: int, 
     assert any("no epoch is chosen, the last one counts" in note for note in splits.notes) == (not selects)
 
 
-def test_nothing_to_hold_out_is_an_error() -> None:
+@pytest.mark.parametrize("cases", [[0, 1, 2], [0, 0, 0, 1]])
+def test_where_nothing_can_be_held_out_the_training_part_is_validation_and_chooses_nothing(cases: list[int]) -> None:
     train, test = parts()
-    with pytest.raises(UsageError, match="so none can be held out; give more cases"):
-        ours(train.select(torch.tensor([0, 1, 2])), test, "channel")
-    with pytest.raises(UsageError, match="no class has two different training cases"):
-        ours(train.select(torch.tensor([0, 0, 0, 1])), test, "channel")
-    assert len(classification_splits(train.select(torch.tensor([0, 1, 2])), test, LABELS, "test-selected").train) == 3
+    splits = ours(train.select(torch.tensor(cases)), test, "channel")
+    assert len(splits.train) == len(splits.validation) == len(cases)
+    assert not splits.selects
+    assert ("train", "validation") in splits.shared
+    assert any("validation is the training part" in note for note in splits.notes)
+
+
+def test_a_channel_that_the_fitting_part_does_not_know_is_zero_everywhere() -> None:
+    train, test = parts()
+    train.values[..., 1] = torch.nan
+    splits = ours(train, test, "channel")
+    assert splits.refit is not None
+    assert not splits.refit.test.batch(torch.arange(len(test))).inputs[..., 1].any()
+    assert splits.refit.test.batch(torch.arange(len(test))).inputs[..., 0].any()
 
 
 # ---------------------------------------------------------------- what TEST may choose, and what is in two splits

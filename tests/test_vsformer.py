@@ -258,7 +258,8 @@ def test_every_setting_changes_the_prediction_and_trains(settings: dict[str, Any
 
 def test_without_its_prior_a_token_is_the_same_whatever_its_prior() -> None:
     samples = shapes(24)
-    for settings in ({}, {"prior_in_encoding": False, "prior_in_attention": False}):
+    without: dict[str, Any] = {"prior_in_encoding": False, "prior_in_attention": False}
+    for settings in ({}, without):
         model = fitted(samples, **settings)
         before = model.predict(whole(samples))
         for branch in model.branches.values():

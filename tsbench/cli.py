@@ -210,9 +210,11 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Tables and plots from the results: mean ± std over seeds, ranks, published scores, tests.",
         "tsbench report",
         "tsbench report --dataset 'ltsf/etth1/*' --protocol paper",
+        "tsbench report --dataset 'uea/*' --model minirocket --model vsformer --model 'vsformer:*'",
         "tsbench report --csv scores.csv --latex table.tex --html report.html",
     )
     parser.add_argument("--dataset", action="append", default=[], metavar="GLOB", help="only these data sets")
+    parser.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models or variants")
     parser.add_argument("--protocol", help="only this protocol")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all scores as CSV")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the leaderboards as LaTeX tables (booktabs)")
@@ -233,6 +235,7 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("cell", nargs="?", metavar="KEY", help="key (or its beginning) or artifact folder of a cell")
     parser.add_argument("--dataset", metavar="NAME", help="instead of a key: the cell of this data set ...")
     parser.add_argument("--model", metavar="NAME", help="... of this model, with settings after a colon ...")
+    parser.add_argument("--protocol", help="... under this protocol ...")
     parser.add_argument("--seed", type=int, help="... and of this seed (default: the lowest)")
     parser.add_argument(
         "--case", type=int, action="append", metavar="N", help="a test case, from 0, repeatable (default: three)"

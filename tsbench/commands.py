@@ -58,10 +58,16 @@ def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
     return suite, parse_seeds(args.seeds or str(suite.seeds))
 
 
+MANY = 3  # data sets whose absence is told one by one; of more, their names are
+
+
 def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:
     """The number of cells, why pairs were left out, and with `whole` each cell."""
     print(f"{len(plan.cells)} cells, {len(plan.cells) - len(todo)} finished, {len(todo)} to run")
-    for reason, pairs in Counter(s.reason for s in plan.skipped).items():
+    absent = list(dict.fromkeys(s.dataset for s in plan.skipped if s.absent))
+    if many := len(absent) > MANY:
+        print(f"  left out, as their data are not there (`tsbench data list` says where from): {', '.join(absent)}")
+    for reason, pairs in Counter(s.reason for s in plan.skipped if not (many and s.absent)).items():
         first = next(s for s in plan.skipped if s.reason == reason)
         more = f" and {pairs - 1} more" if pairs > 1 else ""
         print(f"  left out: {first.dataset} x {first.model}{more}: {reason}")

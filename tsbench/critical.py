@@ -73,7 +73,7 @@ def _by_data(boards: Sequence[Board]) -> dict[str, list[Board]]:
     for board in boards:
         if newest[board.dataset] is board:
             files = tuple(source["file"] for source in board.first["data"]["sources"])
-            by_files[files or (board.dataset,)].append(board)
+            by_files[files or (board.first["data"]["name"],)].append(board)
     return {" + ".join(b.dataset for b in same): same for same in by_files.values()}
 
 

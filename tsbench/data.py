@@ -38,6 +38,13 @@ class Batch:
         """Where inputs are no padding, in the shape of `valid`, or, where all are real, of coded inputs."""
         return torch.ones_like(self.inputs, dtype=torch.bool) if self.valid is None else self.valid
 
+    @property
+    def steps(self) -> Tensor:
+        """True length of each series of `inputs`, `(batch,)` int64."""
+        if self.valid is not None:
+            return self.valid.sum(1)
+        return torch.full((len(self),), self.inputs.shape[1], device=self.inputs.device)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
         valid, features = (None if t is None else change(t) for t in (self.valid, self.features))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tsbench.artifacts import load_model
 from tsbench.cell import Cell, find_dataset
-from tsbench.data import Batch, Samples
+from tsbench.data import Batch, Samples, Splits
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.explanation import Attended, Explanation, Found
 from tsbench.model import Model
@@ -34,6 +34,7 @@ HONESTY = (
     "Patterns and priors were found in the training cases alone. Test cases were read here for drawing only: nothing "
     "was fitted or chosen by them."
 )
+SELECTED_ON_TEST = "Patterns and priors were found in the training cases, but TEST chose the epoch: test-selected."
 
 
 def command(args: argparse.Namespace) -> int:
@@ -45,12 +46,14 @@ def command(args: argparse.Namespace) -> int:
         able = [name for name in model_names() if find_model(name).explain is not Model.explain]
         raise UsageError(f"{cell.model} explains nothing of itself; models that do: {', '.join(able)}")
     model = load_model(folder)
-    fitting, test = _samples(cell, folder, args.data)
+    splits = _splits(cell, folder, args.data)
+    fitting, test = (splits.refit.train, splits.refit.test) if splits.refit else (splits.train, splits.test)
     cases = args.case if args.case is not None else sorted({0, len(test) // 2, len(test) - 1})
     if wrong := [case for case in cases if not 0 <= case < len(test)]:
         raise UsageError(f"--case {wrong[0]}: the test set has cases 0 to {len(test) - 1}")
-    page = Page(cell, model, fitting, test.batch(torch.tensor(cases)), cases)
-    print(f"{page.text()}\n{HONESTY}")
+    honesty = SELECTED_ON_TEST if splits.validation is splits.test else HONESTY
+    page = Page(cell, model, fitting, test.batch(torch.tensor(cases)), cases, honesty)
+    print(f"{page.text()}\n{honesty}")
     if args.html:
         args.html.write_text(page.html(), encoding="utf-8")
         print(f"wrote {args.html}")
@@ -61,12 +64,12 @@ def find_cell(args: argparse.Namespace) -> Path:
     """The artifact folder that the arguments mean.
 
     Raises:
-        UsageError: none or several cells are meant.
+        UsageError: none is meant, or cells that differ in more than their seed.
     """
     if args.cell and (Path(args.cell) / "model.json").is_file():
         return Path(args.cell)
     store = Store(args.results)
-    wanted = {"dataset": args.dataset, "model": args.model, "seed": args.seed}
+    wanted = {"dataset": args.dataset, "model": args.model, "protocol": args.protocol, "seed": args.seed}
     if not args.cell and not (args.dataset and args.model):
         raise UsageError("name a cell: its key, its folder, or --dataset NAME --model NAME")
     found = [
@@ -80,12 +83,15 @@ def find_cell(args: argparse.Namespace) -> Path:
         raise UsageError(f"{store.root} holds no such finished cell with a model; tsbench report lists what there is")
     if args.cell and len(found) > 1:
         raise UsageError(f"{args.cell} begins {len(found)} keys; give more of it")
+    found = [result for result in found if result["variant"] == args.model] or found
+    if len(meant := {f"{result['variant']} --protocol {result['cell']['protocol']}" for result in found}) > 1:
+        raise UsageError(f"several cells are meant; say which: --model {' or --model '.join(sorted(meant))}")
     latest = max(found, key=lambda result: (-result["cell"]["seed"], result["finished"]))
     return store.path("artifacts", latest["key"])
 
 
-def _samples(cell: Cell, folder: Path, data: Path) -> tuple[Samples, Samples]:
-    """The cases that the kept model was fitted to, and the test cases, as the run prepared them.
+def _splits(cell: Cell, folder: Path, data: Path) -> Splits:
+    """The data as the run prepared them.
 
     Raises:
         TsbenchError: the data are not those of the run.
@@ -94,15 +100,17 @@ def _samples(cell: Cell, folder: Path, data: Path) -> tuple[Samples, Samples]:
     result = Store(folder.parent.parent).read(folder.name)
     if result and result["data"]["digest"] != dataset.digest(data):
         raise TsbenchError(f"{cell.dataset}: its file changed since the cell ran, so nothing can be drawn from it")
-    splits = dataset.load(data, cell.protocol)
-    return (splits.refit.train, splits.refit.test) if splits.refit else (splits.train, splits.test)
+    return dataset.load(data, cell.protocol)
 
 
 class Page:
     """The explanation of a model on some test cases, as text and as HTML."""
 
-    def __init__(self, cell: Cell, model: Model, fitting: Samples, batch: Batch, cases: Sequence[int]) -> None:
-        self.cell, self.fitting, self.batch, self.cases = cell, fitting, batch, cases
+    def __init__(
+        self, cell: Cell, model: Model, fitting: Samples, batch: Batch, cases: Sequence[int], honesty: str
+    ) -> None:
+        self.title = f"{cell.title()}, protocol {cell.protocol}"
+        self.fitting, self.batch, self.cases, self.honesty = fitting, batch, cases, honesty
         explanation = model.explain(batch)
         assert isinstance(explanation, Explanation)
         self.explanation = explanation
@@ -129,7 +137,7 @@ class Page:
 
     def text(self) -> str:
         """For the terminal."""
-        lines = [self.cell.title(), "", "patterns, strongest of each class first"]
+        lines = [self.title, "", "patterns, strongest of each class first"]
         lines += [f"  {self.origin(found)}" for found in self.strongest()]
         if not self.explanation.found:
             lines.append("  none: this configuration looks for no patterns")
@@ -147,14 +155,14 @@ class Page:
 
     def html(self) -> str:
         """One self-contained page."""
-        parts = [f"<h1>{escape(self.cell.title())}</h1><p>{HONESTY}</p>"]
+        parts = [f"<h1>{escape(self.title)}</h1><p>{self.honesty}</p>"]
         parts.append("<h2>Patterns, on the training cases they are from</h2>")
         if not self.explanation.found:
             parts.append("<p>None: this configuration looks for no patterns.</p>")
         parts += [self._pattern(found) for found in self.strongest()]
         parts.append(f"<h2>What predictions attended to</h2><p>{READING}</p>")
         parts += [self._case(index, tokens) for index, tokens in enumerate(self.explanation.attended)]
-        return PAGE.format(title=escape(self.cell.title()), body="\n".join(parts))
+        return PAGE.format(title=escape(self.title), body="\n".join(parts))
 
     def _pattern(self, found: Found) -> str:
         batch = self.fitting.batch(torch.tensor([found.case]))
@@ -184,7 +192,7 @@ class Page:
 
 def whole(batch: Batch, index: int) -> Tensor:
     """A series of a batch without its padding, `(time, channel)`."""
-    return batch.inputs[index] if batch.valid is None else batch.inputs[index, : int(batch.valid[index].sum())]
+    return batch.inputs[index, : int(batch.steps[index])]
 
 
 def drawing(title: str, values: Tensor, marks: Sequence[tuple[int, int, float]]) -> str:

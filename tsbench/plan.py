@@ -39,11 +39,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A pair that does not run, and why."""
+    """A pair that does not run, and why; `absent` if its data are not there."""
 
     dataset: str
     model: str
     reason: str
+    absent: bool = False
 
 
 @dataclass
@@ -108,7 +109,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
     for pattern in suite.datasets:
         for dataset in find_datasets(pattern):
             spec = dataset_spec(dataset)
-            problem = _data_problem(dataset, data)
+            problem, absent = _data_problem(dataset, data)
             if dataset.name not in all_datasets():  # a user's own file: tell what is wrong with it before all else
                 dataset.load(data, suite.protocol or next(iter(dataset.protocols)))
             for model in suite.models:
@@ -118,7 +119,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
                 configure(kind.Config, settings, name)  # a typo is an error even where data are absent
                 reason = problem or kind.refuses(dataset) or _protocol_problem(dataset, suite.protocol)
                 if reason:
-                    plan.skipped.append(Skipped(spec, model, reason))
+                    plan.skipped.append(Skipped(spec, model, reason, absent))
                     continue
                 for seed in seeds if kind.stochastic else [FIRST_SEED]:
                     cell = make_cell(dataset, spec, suite.protocol, name, settings, seed)
@@ -139,14 +140,15 @@ def dataset_spec(dataset: Dataset) -> str:
     return format_spec(str(path) if path else dataset.name, dataset_options(dataset))
 
 
-def _data_problem(dataset: Dataset, data: Path) -> str | None:
+def _data_problem(dataset: Dataset, data: Path) -> tuple[str | None, bool]:
+    """What is wrong with the files of a data set, and whether it is only that they are not there."""
     try:
         dataset.digest(data)
     except (MissingData, DataError) as error:
-        return str(error)
+        return str(error), isinstance(error, MissingData)
     except (OSError, EOFError, zlib.error) as error:
-        return f"{dataset.name}: its file cannot be read ({error}); fetch it again"
-    return None
+        return f"{dataset.name}: its file cannot be read ({error}); fetch it again", False
+    return None, False
 
 
 def _protocol_problem(dataset: Dataset, protocol: str | None) -> str | None:

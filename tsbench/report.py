@@ -28,7 +28,7 @@ TEST_NAME = "Wilcoxon signed-rank test on the seeds' mean, two-sided, Holm-corre
 def write_reports(args: argparse.Namespace) -> int:
     """Print the leaderboards and write the files asked for."""
     store = Store(args.results)
-    shown = boards(store.results(), args.dataset, args.protocol)
+    shown = boards(store.results(), args.dataset, args.protocol, args.model)
     wanted = args.dataset or ["*"]
     failures = [f for f in store.failures() if any(fnmatch.fnmatchcase(f["cell"]["dataset"], w) for w in wanted)]
     if not shown and not failures:
@@ -160,6 +160,7 @@ def as_csv(shown: Sequence[Board]) -> str:
         [
             "dataset",
             "protocol",
+            "selected_on_test",
             "generated",
             "model",
             "variant",
@@ -190,6 +191,7 @@ def as_csv(shown: Sequence[Board]) -> str:
                     [
                         board.dataset,
                         board.protocol,
+                        board.selected_on_test,
                         board.generated,
                         row.model,
                         row.variant,

@@ -188,6 +188,8 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
     dataset = find_dataset(cell)
     known = [s for s in dataset.sources if s.sha256]
     samples = {"train": len(splits.train), "validation": len(splits.validation)}
+    if splits.refit:
+        samples["refit"] = len(splits.refit.train)
     return {
         "name": dataset.name,
         "label": dataset_label(dataset),

@@ -106,13 +106,16 @@ class Board:
         return f"protocol {self.protocol}{' [SELECTED ON TEST: scores too good]' if self.selected_on_test else ''}"
 
 
-def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: str | None = None) -> list[Board]:
+def boards(
+    results: Iterable[Result], datasets: Sequence[str] = (), protocol: str | None = None, models: Sequence[str] = ()
+) -> list[Board]:
     """One board for each data set and protocol among finished results, trials of studies left out.
 
     Args:
         results: from a store.
         datasets: globs of labels or specs; none means all.
         protocol: only this one.
+        models: globs of models or of variants, such as `dlinear` or `vsformer:*`; none means all.
     """
     groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
@@ -120,10 +123,11 @@ def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: st
         if result["status"] != "finished" or not cell["test"] or (protocol and cell["protocol"] != protocol):
             continue
         names = (result["data"]["label"], result["data"]["name"], cell["dataset"])
-        if datasets and not any(name == d or fnmatch.fnmatchcase(name, d) for d in datasets for name in names):
+        if not _matches(names, datasets):
             continue
         groups[result["data"]["label"], cell["protocol"], result["data"]["digest"]].append(result)
-    found = [_board(label, used, group) for (label, used, _), group in sorted(groups.items(), key=_natural)]
+    made = [_board(label, used, group, models) for (label, used, _), group in sorted(groups.items(), key=_natural)]
+    found = [board for board in made if board.rows]
     for board in found:  # files of one name and different content are different data
         if [b.title for b in found].count(board.title) > 1:
             board.warnings.insert(
@@ -132,13 +136,17 @@ def boards(results: Iterable[Result], datasets: Sequence[str] = (), protocol: st
     return found
 
 
+def _matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    return not wanted or any(name == w or fnmatch.fnmatchcase(name, w) for w in wanted for name in names)
+
+
 def _natural(item: tuple[tuple[str, str, str], Any]) -> list[Any]:
     """Sort key that puts horizon 96 before 192."""
     label, protocol, _ = item[0]
     return [(part.isdigit(), int(part) if part.isdigit() else part) for part in label.split("/")] + [(True, protocol)]
 
 
-def _board(label: str, protocol: str, results: list[Result]) -> Board:
+def _board(label: str, protocol: str, results: list[Result], models: Sequence[str]) -> Board:
     kind = task_kinds()[results[0]["task"]["kind"]]
     variants: dict[str, list[Result]] = defaultdict(list)
     for result in results:
@@ -149,12 +157,12 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
     for row in rows:
         if row.variant == row.model:  # a published score belongs to the published settings
             row.published = {p.metric: p for p in published if p.model == row.model}
-    sign = -1 if kind.metrics[kind.primary].higher_is_better else 1
-    rows.sort(key=lambda row: sign * row.scores[kind.primary].mean)
-    for row in rows:  # equal means share a rank
-        better = [r for r in rows if sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean]
-        row.rank = len(better) + 1
     bar = dataset.bar if dataset else None
+    reached = next((row for row in rows if row.variant == bar), None)
+    _rank(rows, kind)
+    _mark(rows, reached)
+    rows = [row for row in rows if _matches((row.model, row.variant), models)]
+    _rank(rows, kind)
     beside = {row.model for row in rows if row.published}
     first = results[0]
     return Board(
@@ -167,7 +175,7 @@ def _board(label: str, protocol: str, results: list[Result]) -> Board:
         first["data"]["digest"],
         bar,
         _best_first([p for p in published if p.model not in beside], kind),
-        _below_bar(rows, bar, kind.primary) + _warnings(rows, first),
+        _below_bar(rows, bar, reached, kind.primary) + _warnings(rows, first),
     )
 
 
@@ -189,17 +197,31 @@ def _best_first(published: list[Published], kind: type[Task]) -> list[Published]
     return sorted(published, key=key)
 
 
-def _below_bar(rows: list[Row], bar: str | None, metric: str) -> list[str]:
-    """Mark the trained models that rank behind the bar, and say so."""
-    trained = [row for row in rows if issubclass(_model(row.model) or Model, NeuralModel)]
-    if bar is None or not trained:
+def _rank(rows: list[Row], kind: type[Task]) -> None:
+    """Sort rows by the primary metric, best first; equal means share a rank."""
+    sign = -1 if kind.metrics[kind.primary].higher_is_better else 1
+    rows.sort(key=lambda row: sign * row.scores[kind.primary].mean)
+    for row in rows:
+        row.rank = 1 + sum(sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean for r in rows)
+
+
+def _trained(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if issubclass(_model(row.model) or Model, NeuralModel)]
+
+
+def _mark(rows: list[Row], reached: Row | None) -> None:
+    """Mark the trained models that rank behind the bar."""
+    for row in _trained(rows):
+        row.below = reached is not None and row.rank > reached.rank
+
+
+def _below_bar(rows: list[Row], bar: str | None, reached: Row | None, metric: str) -> list[str]:
+    """Say which trained models rank behind the bar."""
+    if bar is None or not _trained(rows):
         return []
-    reached = next((row for row in rows if row.variant == bar), None)
     if reached is None:
         return [f"{bar}, the cheap model that trained ones must beat, was not run here"]
-    for row in trained:
-        row.below = row.rank > reached.rank
-    below = ", ".join(row.variant for row in trained if row.below)
+    below = ", ".join(row.variant for row in rows if row.below)
     return [f"↓ below {bar} ({metric} {reached.scores[metric].mean:.4f}): {below}"] if below else []
 
 
@@ -281,11 +303,12 @@ def _warnings(rows: list[Row], first: Result) -> list[str]:
 def _still_improving(result: Result) -> bool:
     """Training ended by its number of epochs, on its best validation score."""
     kind = task_kinds()[result["task"]["kind"]]
-    curves = [curve[f"validation_{kind.primary}"] for curve in result["curves"]]
-    if not curves or len(curves) < result["cell"]["settings"].get("epochs", 0):
+    name = f"validation_{kind.primary}"
+    curves = [curve[name] for curve in result["curves"] if name in curve]
+    if len(curves) < max(2, result["cell"]["settings"].get("epochs", 0)):
         return False
-    best = max(curves) if kind.metrics[kind.primary].higher_is_better else min(curves)
-    return bool(curves[-1] == best)
+    best = max if kind.metrics[kind.primary].higher_is_better else min
+    return bool(curves[-1] != best(curves[:-1]) and curves[-1] == best(curves))  # a score that stays is no progress
 
 
 def _model(name: str) -> type[Model] | None:

@@ -8,7 +8,7 @@ squares over the steps of the window, so that windows can be compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -220,7 +220,8 @@ def shape_prior(samples: SeriesSamples, motifs: Motifs, standardise: bool = Fals
     It is 1/2 where either has no case.
     """
     totals = torch.zeros(2, 2, len(motifs.label), device=motifs.label.device)  # (within or between, sum or count)
-    for indices in _chunks(len(samples), max(1, BLOCK // max(1, samples.values[0].numel()))):
+    size = max(1, BLOCK // max(1, samples.values[0].numel()))
+    for indices in torch.arange(len(samples), device=samples.values.device).split(size):
         part = samples.select(indices)
         distance = match(part.values, part.steps, motifs.shapes, motifs.channel, standardise)[1]
         known = distance.isfinite() & (indices[:, None] != motifs.case)
@@ -230,8 +231,3 @@ def shape_prior(samples: SeriesSamples, motifs: Motifs, standardise: bool = Fals
     within, between = totals[:, 0] / totals[:, 1]
     prior = between / (within + between)
     return torch.where(prior.isfinite(), prior, 0.5)
-
-
-def _chunks(count: int, size: int) -> Iterator[Tensor]:
-    """0 ... count - 1 in pieces."""
-    yield from torch.arange(count).split(size)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Refit, Splits
-from tsbench.errors import UsageError
 from tsbench.inputs import Series
 from tsbench.leakage import with_leakage
 from tsbench.series.samples import SeriesSamples
@@ -45,9 +44,6 @@ def classification_splits(
         protocol: one of `PROTOCOLS`.
         scaling: by each channel's mean and standard deviation over the fitting part, by each case's own, or none.
         notes: see `Splits`.
-
-    Raises:
-        UsageError: too few cases to hold any out.
     """
     longest, channels = max(train.values.shape[1], test.values.shape[1]), train.values.shape[2]
     task = Classification(Series(longest, channels), len(labels), labels)
@@ -62,7 +58,8 @@ def classification_splits(
         return with_leakage(Splits(task, fitted, scored, scored, notes=(*notes, warning), shared=shared))
     kept, held_out = stratified(train.target, HELD_OUT, train.keys())
     if not len(held_out):
-        raise UsageError("no class has two different training cases, so none can be held out; give more cases")
+        held_out = kept
+        notes = (*notes, "no class has two different training cases, so validation is the training part")
     part, validation, unseen = scaled(scaling, train.select(kept), train.select(held_out), test)
     selects = int(train.target.bincount(minlength=len(labels)).min()) >= LEAST_CASES
     if not selects:
@@ -125,12 +122,12 @@ def scaled(scaling: str, fitting: SeriesSamples, *others: SeriesSamples) -> tupl
 
 
 def _moments(samples: SeriesSamples, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and population standard deviation of what is known, in float64."""
+    """Mean and population standard deviation of what is known, in float64; the mean of nothing is NaN."""
     known = samples.valid[..., None] & ~samples.values.isnan()
     values = torch.where(known, samples.values.double(), 0.0)
-    count = known.sum(over, keepdim=True).clamp(min=1)
+    count = known.sum(over, keepdim=True)
     mean = values.sum(over, keepdim=True) / count
-    spread = torch.where(known, values - mean, 0.0).square().sum(over, keepdim=True) / count
+    spread = torch.where(known, values - mean, 0.0).square().sum(over, keepdim=True) / count.clamp(min=1)
     return mean, spread.sqrt()
 
 

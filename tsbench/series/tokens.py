@@ -20,6 +20,7 @@ from tsbench.series.motifs import find_motifs, match, shape_prior, window_length
 from tsbench.series.samples import SeriesSamples
 from tsbench.tasks.classification import Classification
 
+CUT = 2**19  # values of a case that may be cut out and kept for the gradient; mapping every place keeps fewer
 LEAST_PRIOR = 0.01  # attention to a token may be multiplied by its prior, and 0 would shut it out
 
 
@@ -28,7 +29,7 @@ class TokenConfig(EncoderConfig):
     """Settings of tokens, beside those of the encoder they go to."""
 
     across: bool = True  # a token holds all channels of its interval; else one, that of its motif
-    tokens: int = 900  # most tokens of a branch; those of highest prior are kept
+    tokens: int = 300  # most tokens of a branch; those of highest prior are kept
     motifs: int = 1  # most of a class, channel and window; 0: as many as `tokens` allows
     pairs: float = 5e9  # subsequences compared with one another to find motifs, in all
     standardise_discovery: bool = True  # subsequences are compared in shape only, not in level and scale
@@ -113,7 +114,7 @@ class MotifTokens(nn.Module):
         with torch.no_grad():
             first, distance = match(x, steps, self.shapes, self.channel, self.config.standardise_matching)
         places, count = x.shape[1] - window + 1, first.shape[1]
-        if count < places:  # cut out what is matched, and map it
+        if count < places and count * window * x.shape[2] // self.groups <= CUT:  # map only what is matched
             case = torch.arange(len(x), device=x.device)[:, None]
             parts = x.unfold(1, window, 1)  # (batch, place, channel, window)
             parts = parts[case, first] if self.groups == 1 else parts[case, first, self.channel]
