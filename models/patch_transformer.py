@@ -15,6 +15,7 @@ from tsbench.inputs import Series
 from tsbench.model import NeuralModel
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
+from tsbench.series.large import LARGE
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.forecasting import Forecasting
 
@@ -40,7 +41,6 @@ class PatchTransformerConfig(EncoderConfig):
 
 
 CLASSES = {"batch_size": 16, "epochs": 40, "patience": 0, "schedule": "cosine"}
-LARGE = ("FaceDetection", "InsectWingbeat", "PenDigits", "SpokenArabicDigits")
 
 
 class PatchTransformer(NeuralModel):
@@ -59,7 +59,7 @@ class PatchTransformer(NeuralModel):
     recipes = {
         "generated/shapes@*": CLASSES,
         "uea/*@*": CLASSES,
-        **{f"uea/{name}@*": {"batch_size": 64, "epochs": 10} for name in LARGE},
+        **LARGE,
         "uea/EigenWorms@*": {"patch": 128, "stride": 64},
     }
     search_space = {

@@ -14,6 +14,7 @@ from tsbench.data import Batch
 from tsbench.errors import UsageError
 from tsbench.inputs import Series
 from tsbench.model import NeuralModel
+from tsbench.series.large import LARGE
 from tsbench.tasks.classification import Classification
 from tsbench.train import TrainConfig
 
@@ -43,11 +44,7 @@ class ResNet(NeuralModel):
     Config = ResNetConfig
     tasks = (Classification,)
     source = "Wang, Yan & Oates, Time Series Classification from Scratch with Deep Neural Networks, IJCNN 2017"
-    # Ours: there, an epoch is hundreds of steps.
-    recipes = {
-        f"uea/{name}@*": {"batch_size": 64, "epochs": 10}
-        for name in ("FaceDetection", "InsectWingbeat", "PenDigits", "SpokenArabicDigits")
-    }
+    recipes = LARGE
     block_values = 2**18  # activations are many times as many
     tiny = {"epochs": 2, "width": 8}
     search_space = {**NeuralModel.search_space, "width": CategoricalDistribution((16, 32, 64))}

@@ -15,6 +15,7 @@ from tsbench.inputs import Series
 from tsbench.model import NeuralModel
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
+from tsbench.series.large import LARGE
 from tsbench.tasks.classification import Classification
 
 
@@ -48,11 +49,7 @@ class SeriesTransformer(NeuralModel):
     Config = SeriesTransformerConfig
     tasks = (Classification,)
     source = "after Zerveas et al., A Transformer-based Framework for Multivariate Time Series, KDD 2021"
-    # Ours: there, an epoch is hundreds of steps.
-    recipes = {
-        f"uea/{name}@*": {"batch_size": 64, "epochs": 10}
-        for name in ("FaceDetection", "InsectWingbeat", "PenDigits", "SpokenArabicDigits")
-    }
+    recipes = LARGE
     block_values = 2**18  # states are many times as many
     search_space = {
         **NeuralModel.search_space,

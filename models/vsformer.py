@@ -18,6 +18,7 @@ from tsbench.model import NeuralModel, Run
 from tsbench.parts.dropout import dropout
 from tsbench.parts.encoder import Encoder, encoder_parts
 from tsbench.position import Positions
+from tsbench.series.large import LARGE
 from tsbench.series.samples import SeriesSamples
 from tsbench.series.tokens import ShapeTokens, TokenConfig, Tokens, ValueTokens
 from tsbench.tasks.classification import Classification
@@ -97,6 +98,7 @@ class VSFormer(NeuralModel):
     tasks = (Classification,)
     branches: Any  # a ModuleDict of Branch
     source = "after Xi et al., VSFormer, arXiv 2412.16515 (2024): reconstructed from abstract and summaries"
+    recipes = LARGE
     tiny = {"epochs": 2, "tokens": 40}
     search_space = {
         **NeuralModel.search_space,

@@ -172,7 +172,9 @@ def test_how_many_tokens_there_are_follows_from_task_and_settings(
     length: int, channels: int, classes: int, settings: dict[str, Any], shape: int, value: int
 ) -> None:
     with torch.device("meta"):
-        model = VSFormer(Classification(Series(length, channels), classes), VSFormerConfig(**settings))
+        model = VSFormer(
+            Classification(Series(length, channels), classes), VSFormerConfig(**{"tokens": 900, **settings})
+        )
     counts = {name: branch.tokens.count for name, branch in model.branches.items()}
     assert counts == {"shape": shape, "value": value}
     assert model.head.in_features == (shape + value) * 16
@@ -272,7 +274,8 @@ def test_without_its_prior_a_token_is_the_same_whatever_its_prior() -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [({"branches": "shapes"}, "Did you mean 'shape'"), ({"granularities": "1,0"}, "granularities"),
-     ({"bins": 1}, "bins"), ({"tokens": 0}, "tokens"), ({"motifs": -1}, "motifs"), ({"granularities": "one"}, "such as 1,2,4")],
+     ({"bins": 1}, "bins"), ({"tokens": 0}, "tokens"), ({"motifs": -1}, "motifs"),
+     ({"granularities": "one"}, "such as 1,2,4")],
 )  # fmt: skip
 def test_settings_that_give_no_tokens_are_refused(settings: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
