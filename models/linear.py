@@ -26,6 +26,9 @@ class LinearConfig(TrainConfig):
     individual: bool | None = None  # one map for each channel instead of a shared one; none: for classes only
 
 
+CLASSES = {"lr": 0.01, "epochs": 100, "patience": 0, "schedule": "cosine"}
+
+
 class TimeLinear(nn.Module):
     """An affine map over the time axis, `(batch, channel, look_back)` to `(batch, channel, horizon)`.
 
@@ -73,7 +76,7 @@ class Linear(NeuralModel):
     recipes = {
         "sktime/*@*": {"lr": 0.01, "batch_size": 8, "epochs": 300, "patience": 20},  # ours: short series
         "generated/*@*": {"lr": 0.01, "epochs": 50, "patience": 5},  # ours
-        "uea/*@*": {"lr": 0.01, "epochs": 100, "patience": 0, "schedule": "cosine"},  # ours, by held-out TRAIN cases
+        **dict.fromkeys(("uea/*@*", "user/*@*"), CLASSES),  # ours, by held-out TRAIN cases
         "ltsf/etth1/*@*": {"lr": 0.005, "batch_size": 32},
         "ltsf/etth2/*@*": {"lr": 0.05, "batch_size": 32},
         "ltsf/etth2/*@paper*": {"lr": 0.005},

@@ -59,6 +59,7 @@ class PatchTransformer(NeuralModel):
     recipes = {
         "generated/shapes@*": CLASSES,
         "uea/*@*": CLASSES,
+        "user/*@*": CLASSES,
         **LARGE,
         "uea/EigenWorms@*": {"patch": 128, "stride": 64},
     }
@@ -76,10 +77,9 @@ class PatchTransformer(NeuralModel):
         else:
             steps, outputs, together = task.look_back, task.horizon, 1
         self.patch = min(config.patch, steps)
-        rest = (
-            steps - self.patch
-        )  # classes need all of it, zeros filling the last patch; forecasts do without the oldest
-        tokens = 1 + (math.ceil(rest / config.stride) if self.classifies else rest // config.stride)
+        # Classes need every step, so that zeros fill the last patch; a forecast does without some of the oldest.
+        strides = (steps - self.patch) / config.stride
+        tokens = 1 + (math.ceil(strides) if self.classifies else math.floor(strides))
         self.steps = self.patch + (tokens - 1) * config.stride  # that patches reach
         self.stem = nn.Linear(self.patch, config.width)
         self.encoder = Encoder(config)

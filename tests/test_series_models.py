@@ -86,7 +86,7 @@ def test_padding_changes_nothing(name: str) -> None:
 )
 def test_they_learn(name: str, settings: dict[str, Any], shapes: float | None, motions: float) -> None:
     """Shapes at random places, which no linear map finds, and BasicMotions; a third and a quarter right are chance."""
-    for bar, dataset in ((shapes, SHAPES), (motions, *find_datasets("uea/BasicMotions"))):
+    for bar, dataset in zip((shapes, motions), (SHAPES, *find_datasets("uea/BasicMotions")), strict=True):
         if bar is not None:
             accuracy = score(fitted(name, dataset, **settings), load(dataset).test).values["accuracy"]
             assert accuracy >= bar
