@@ -264,10 +264,10 @@ def test_scaling_is_fitted_to_the_training_cases() -> None:
     assert (plain.predict_proba(X) != plain.predict_proba(3 * X - 50)).any()
 
 
-def test_too_few_cases_say_so() -> None:
+def test_one_case_a_class_is_enough() -> None:
     X, _ = load_unit_test("train", return_type="numpy3D")
-    with pytest.raises(UsageError, match="give more cases"):
-        ConstantClassifier().fit(X[:2], np.array([0, 1]))
+    fitted = ConstantClassifier().fit(X[:2], np.array([0, 1]))
+    assert fitted.predict_proba(X[2:4]) == pytest.approx(np.full((2, 2), 0.5))
 
 
 def test_scikit_learns_grid_search_and_cross_validation() -> None:

@@ -276,10 +276,10 @@ def test_a_users_pair_is_found_by_either_file(tmp_path: Path) -> None:
         user(tmp_path / "Mine.ts")
 
 
-def test_a_users_pair_with_too_few_cases_is_an_error_that_names_it(tmp_path: Path) -> None:
-    path = made(tmp_path, "Mine", train=2)
-    with pytest.raises(UsageError, match=r"Mine_TRAIN\.ts: no class has two"):
-        user(path).load(Path(), "validation")
+def test_of_a_users_pair_with_one_case_a_class_nothing_is_held_out_and_it_says_so(tmp_path: Path) -> None:
+    splits = user(made(tmp_path, "Mine", train=2)).load(Path(), "validation")
+    assert not splits.selects
+    assert any("no class has two different training cases" in note for note in splits.notes)
 
 
 def test_commands_run_a_users_pair_and_a_named_archive(tsbench: Command, tmp_path: Path) -> None:
