@@ -306,7 +306,8 @@ def test_list_and_check(real_data: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert sum(" there (" in line for line in listed) == 2 * (len(AT_HAND) - 2)
     assert len({line.index(" uea ") for line in listed[:-1]}) == 1, "columns stand below each other"
     assert data("check", "uea/BasicMotions") == ["uea/BasicMotions: needs no file"]
-    assert data("check", "uea/Epilepsy")[0] == "uea/Epilepsy/Epilepsy_TRAIN.ts: good"
+    name = "AtrialFibrillation"
+    assert data("check", f"uea/{name}")[0] == f"uea/{name}/{name}_TRAIN.ts: good"
     assert "uea/Libras/Libras_TEST.ts: shape good; content not verified" in data("check", "uea/Libras")[1]
 
 
