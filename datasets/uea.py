@@ -15,6 +15,7 @@ import csv
 import hashlib
 import importlib.util
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,9 +106,9 @@ class Labelled(Dataset):
         if not 0 <= self.resample < 2**32:
             raise UsageError(f"{self.name}: resample={self.resample} does not fit; 0 is the archive's own split")
 
+    @abstractmethod
     def files(self, root: Path) -> tuple[Path, ...]:
         """TRAIN and TEST."""
-        raise NotImplementedError
 
     def check(self, train: Cases, test: Cases) -> None:
         """Raise DataError if these are not the right files."""
