@@ -48,7 +48,7 @@ class BeaconB(RnaTransformer):
 
     Config = BeaconBConfig
     train_values = 2**15
-    tiny = {"epochs": 1, "layers": 2, "width": 48, "pair_blocks": 1}
+    tiny = {"epochs": 1, "layers": 1, "width": 24, "pair_blocks": 1}
     recipes = {
         "rna/ssp@*": {**_PAIRS, "lr": 3e-5},
         "rna/cmp@*": {**_PAIRS, "lr": 3e-5},

@@ -54,6 +54,7 @@ class PatchTransformer(NeuralModel):
 
     Config = PatchTransformerConfig
     tasks = (Forecasting, Classification)
+    tiny = {"epochs": 2, "width": 16}
     source = "after Nie et al., A Time Series is Worth 64 Words, ICLR 2023; our reconstruction"
     # Ours, by held-out TRAIN cases; validation of a few cases is no ground to stop on.
     recipes = {

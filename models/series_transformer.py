@@ -48,6 +48,7 @@ class SeriesTransformer(NeuralModel):
 
     Config = SeriesTransformerConfig
     tasks = (Classification,)
+    tiny = {"epochs": 2, "width": 16}
     source = "after Zerveas et al., A Transformer-based Framework for Multivariate Time Series, KDD 2021"
     recipes = LARGE
     block_values = 2**18  # states are many times as many

@@ -18,9 +18,8 @@ from tsbench.dataset import Dataset
 from tsbench.model import Model, Run, State
 from tsbench.models.sklearn_regressor import pack, unpack
 from tsbench.models.sktime_forecaster import build
-from tsbench.tasks.classification import Classification
+from tsbench.tasks.classification import LEAST, Classification
 
-LEAST = 1e-6  # probability of a class that the classifier rules out
 TRUSTED = ("sktime", "sklearn", "numpy", "scipy")  # packages whose types may be loaded
 
 

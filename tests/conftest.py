@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from tsbench.cli import main
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TSBENCH_DATA") or ROOT.parent / "shared" / "data")
+# As `tsbench` itself has it, and before the first numpy import: tests run side by side, so more threads only wait.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,13 +37,40 @@ def real_data() -> Path:
 
 @pytest.fixture
 def tsbench(tmp_path: Path) -> Command:
-    """Run a command in a folder of its own, without tracking unless asked for."""
+    """Run a command in a folder of the test's own."""
+    return commands_in(tmp_path)
+
+
+def commands_in(folder: Path) -> Command:
+    """Run commands in a folder, each in a process of its own, without tracking unless asked for.
+
+    The process is forked from one that has imported the heavy packages, which take most of a short command's time.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tsbench.commands", "sktime.datasets"])
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TSBENCH_", "MLFLOW_"))}
         settings = {"MLFLOW_TRACKING_URI": "none", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
-        return subprocess.run(
-            command_line(*arguments), capture_output=True, text=True, cwd=tmp_path, env=clean | settings, timeout=600
-        )
+        words = [*map(str, arguments)]
+        with TemporaryDirectory() as said:
+            process = context.Process(target=_command, args=(words, folder, clean | settings, said))
+            process.start()
+            process.join(600)
+            if process.exitcode is None:
+                process.kill()
+                pytest.fail(f"tsbench {' '.join(words)} takes more than ten minutes")
+            out, err = ((Path(said) / name).read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess(words, process.exitcode, out, err)
 
     return run
+
+
+def _command(words: list[str], folder: Path, environment: Mapping[str, str], said: str) -> None:
+    """One command, in the process that is its own; its output goes to files in the folder `said`."""
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.exit(main(words))

@@ -225,6 +225,17 @@ def test_an_archive_without_the_file_and_one_with_another_content(server: Server
     assert names(tmp_path) == []
 
 
+def test_a_full_disk_leaves_nothing_half_written(server: Server, tmp_path: Path) -> None:
+    server.files["/X.zip"] = zipped()
+    folder = tmp_path / "uea" / "X"
+    folder.mkdir(parents=True)
+    (folder / "X_TRAIN.ts.part").symlink_to("/dev/full")  # what is written there meets a full disk
+    with pytest.raises(TsbenchError, match=r"X_TRAIN\.ts cannot be extracted from X\.zip .*No space left.* --data"):
+        fetch(inside(server, "TRAIN"), tmp_path)
+    assert names(tmp_path) == []
+    assert fetch(inside(server, "TRAIN"), tmp_path) == "fetched and verified"
+
+
 def test_the_next_address_is_tried_where_one_fails(server: Server, tmp_path: Path) -> None:
     server.files |= {"/X.zip": zipped(), "/X_TRAIN.ts": b"another release"}
     server.absent = {"/gone.ts"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,6 +216,25 @@ def test_match_against_every_place(seed: int, window: int, standardise: bool, sm
             ]
             assert distance[i, m].item() == pytest.approx(min(wanted), abs=5e-3)
             assert wanted[start[i, m]] == pytest.approx(min(wanted), abs=5e-3)
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_a_level_far_from_zero_changes_no_motif_and_no_match(standardise: bool) -> None:
+    samples, level = walks(6, 30, 2), torch.tensor([1e4, -1e4])
+    plain = replace(samples, values=(samples.values * 64).round() / 64)  # so that levels are added without rounding
+    moved = replace(plain, values=(plain.values + level) * plain.valid[..., None])
+    found, there = (find_motifs(s, 2, 8, 2, ALL, standardise, 0) for s in (plain, moved))
+    assert torch.equal(found.case, there.case)
+    assert torch.equal(found.start, there.start)
+    start, distance = match(moved.values, moved.steps, there.shapes, there.channel, standardise)
+    change = znorm if standardise else (lambda x: x)
+    for i, steps in enumerate(plain.steps):
+        for m, channel in enumerate(found.channel):
+            parts = plain.values[i, :steps, channel].double().unfold(0, 8, 1).numpy()
+            form = change(found.shapes[m].double().numpy())
+            wanted = [np.sqrt(np.mean((change(part) - form) ** 2)) for part in parts]
+            assert start[i, m] == np.argmin(wanted)
+            assert distance[i, m].item() == pytest.approx(min(wanted), abs=2e-3)
 
 
 def test_no_match_in_what_is_too_short_or_padding() -> None:

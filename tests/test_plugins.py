@@ -146,33 +146,34 @@ def test_an_outside_package_adds_a_model_and_a_data_set(tmp_path: Path) -> None:
     subprocess.run([*pip, str(source)], check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
 
-    def tsbench(*arguments: str) -> str:
-        command = [sys.executable, "-m", "tsbench.cli", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    told = tsbench(
-        "run", "--dataset", "outside/saw/3", "--model", "middle", "--model", "seasonal_naive", "--tracking", "none"
+    commands = (
+        "run --dataset outside/saw/3 --model middle --model seasonal_naive --tracking none",
+        *("check middle", "check outside/saw/3", "list models"),
+        # A task kind that the harness has never heard of, whose metric is better when higher.
+        "run --dataset outside/signs --model sum:lr=0.05 --model middle --tracking none",
+        *("check sum", "check outside/signs", "report --html page.html"),
+        "tune --dataset outside/signs --model sum:epochs=2 --trials 1 --tracking none",
     )
-    assert "outside/saw/3 middle seed 2021" in told
-    assert "generated data" in told
-    assert "keeps the contract" in tsbench("check", "middle")
-    assert "keeps the contract" in tsbench("check", "outside/saw/3")
-    assert "middle" in tsbench("list", "models")
-
-    # A task kind that the harness has never heard of, whose metric is better when higher.
-    told = tsbench(
-        "run", "--dataset", "outside/signs", "--model", "sum:lr=0.05", "--model", "middle", "--tracking", "none"
+    # One process for all: each would import the heavy packages anew.
+    code = (
+        "import sys; from tsbench.cli import main\nfor line in sys.argv[1:]: print('code', main(line.split()), '\\n$')"
     )
-    assert "it does forecasting, the data set is sign" in told
-    assert "outside/signs sum" in told
-    assert float(told.split("accuracy ")[1].split()[0]) > 0.9
-    assert "keeps the contract" in tsbench("check", "sum")
-    assert "keeps the contract" in tsbench("check", "outside/signs")
-    assert "accuracy" in tsbench("report", "--html", "page.html")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *commands], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    *told, end = done.stdout.split("$\n")
+    assert end == "", done.stdout + done.stderr
+    assert [text.rsplit("code ", 1)[1].strip() for text in told] == ["0"] * len(commands), done.stdout + done.stderr
+    saw, middle, saws, models, signs, own, sign, report, _ = told
+    assert "outside/saw/3 middle seed 2021" in saw
+    assert "generated data" in saw
+    assert "middle" in models
+    assert "it does forecasting, the data set is sign" in signs
+    assert "outside/signs sum" in signs
+    assert float(signs.split("accuracy ")[1].split()[0]) > 0.9
+    assert all("keeps the contract" in checked for checked in (middle, saws, own, sign))
+    assert "accuracy" in report
     assert "<polyline" in (tmp_path / "page.html").read_text()
-    tsbench("tune", "--dataset", "outside/signs", "--model", "sum:epochs=2", "--trials", "1", "--tracking", "none")
 
 
 def test_every_package_folder_is_declared() -> None:

@@ -335,6 +335,8 @@ def test_published_accuracies_stand_under_the_protocol_they_were_made_by() -> No
         assert honest[model][2] == "its code selects the epoch on TEST"
         assert not selected[model][2], "which is what all models under this protocol do"
     assert "a user got 0.40" in honest["ShapeFormer"][1]
+    for model in ("dtw_i", "dtw_i, mean of 30 resamples"):
+        assert "another algorithm than models/dtw_i" in honest[model][1]
     assert selected["PatchTST"][0] == 0.8
     assert "PatchTST" not in honest
     assert "dlinear" in selected

@@ -331,6 +331,12 @@ def test_the_seed_draws_subsequences_and_nothing_of_the_global_generator() -> No
     assert torch.equal(*states)
 
 
+def test_what_finding_motifs_cost_is_of_both_fits() -> None:
+    samples, run = shapes(24), Run(measured={"motif_seconds": 1000.0})  # as a first fit left it
+    VSFormer(task_of(samples), VSFormerConfig(epochs=1)).fit(samples, samples, run)
+    assert 1000 < run.measured["motif_seconds"] < 1060
+
+
 def test_it_learns_and_says_what_finding_motifs_cost() -> None:
     cases = shapes()
     splits = classification_splits(

@@ -76,13 +76,14 @@ def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Che
     dataset = _home(kind)
     splits = dataset.load(Path(), next(iter(dataset.protocols)))
     cell = make_cell(dataset, dataset.name, None, name, {**kind.tiny, **settings}, seed=7)
-    fitted = lru_cache(lambda: _fitted(cell, splits))  # in the first clause that needs it, so that it may fail there
+    # Each in the first clause that needs it, so that it may fail there.
+    fitted, again = (lru_cache(lambda: _fitted(cell, splits)) for _ in range(2))
     batch = splits.validation.batch(torch.arange(min(6, len(splits.validation))))
 
     yield "search space valid, defaults inside", lambda: _search_space(kind)
     yield "output shape and type", lambda: _output(fitted(), batch)
-    yield "fit changes neither samples nor batches", lambda: _untouched(cell, splits)
-    yield "same seed, same predictions", lambda: _deterministic(cell, splits, fitted(), batch)
+    yield "fit changes neither samples nor batches", lambda: _untouched(again, splits)
+    yield "same seed, same predictions", lambda: _deterministic(again(), fitted(), batch)
     yield "saved and loaded, same predictions", lambda: _saved(cell, fitted(), batch)
     yield (
         "a sample's prediction does not depend on its batch",
@@ -127,10 +128,10 @@ def _output(model: Model, batch: Batch) -> None:
     require(prediction.isfinite().all(), "predict gives NaN or infinite values")
 
 
-def _untouched(cell: Cell, splits: Splits) -> None:
+def _untouched(fitted: Callable[[], Model], splits: Splits) -> None:
     indices = torch.arange(min(4, len(splits.train)))
     before = copy.deepcopy(splits.train.batch(indices))
-    model = _fitted(cell, splits)
+    model = fitted()
     given = splits.train.batch(indices)
     model.predict(given)
     for batch in (given, splits.train.batch(indices)):
@@ -143,8 +144,7 @@ def _same_values(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
 
 
-def _deterministic(cell: Cell, splits: Splits, fitted: Model, batch: Batch) -> None:
-    again = _fitted(cell, splits)
+def _deterministic(again: Model, fitted: Model, batch: Batch) -> None:
     require(
         torch.equal(again.predict(batch), fitted.predict(batch)),
         "a second fit with the same seed predicts otherwise",
@@ -290,7 +290,8 @@ def _disjoint(splits: Splits) -> None:
         step = max(1, len(samples) // 500)
         for i in range(0, len(samples), step):
             batch = samples.batch(torch.tensor([i]))
-            mark = hash((batch.inputs.contiguous().numpy().tobytes(), batch.target.contiguous().numpy().tobytes()))
+            parts = (batch.inputs, batch.target, *(() if batch.places is None else (batch.places,)))
+            mark = hash(tuple(part.contiguous().numpy().tobytes() for part in parts))
             first = seen.setdefault(mark, name)
             require(first == name or (first, name) in splits.shared, f"a sample of {name} is in {first} too")
 

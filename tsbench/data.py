@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -23,12 +23,16 @@ class Batch:
         valid: True where inputs are real and False where they are padding, `(batch, time)` or as codes,
             `(batch, sequence, time)`; None means all real.
         features: numbers that come with each coded step, `(batch, time, feature)`; None means there are none.
+        places: where each token of `inputs` is, `(batch, token, axis)`; None means one after the other.
+        more: what only one task knows of, by name; the first axis of each is the batch.
     """
 
     inputs: Tensor
     target: Tensor
     valid: Tensor | None = None
     features: Tensor | None = None
+    places: Tensor | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -47,8 +51,9 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
-        valid, features = (None if t is None else change(t) for t in (self.valid, self.features))
-        return Batch(change(self.inputs), change(self.target), valid, features)
+        valid, features, places = (None if t is None else change(t) for t in (self.valid, self.features, self.places))
+        more = {name: change(tensor) for name, tensor in self.more.items()}
+        return Batch(change(self.inputs), change(self.target), valid, features, places, more)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -7,6 +7,7 @@ may be inside it too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import zipfile
 import zlib
@@ -145,7 +146,8 @@ def _get(address: str, target: Path, sha256: str | None) -> None:
     try:
         _extract(archive, member, target, sha256)
     except TsbenchError:
-        archive.unlink()
+        with contextlib.suppress(OSError):  # the reason is told, even where nothing may be deleted
+            archive.unlink()
         raise
 
 
@@ -174,6 +176,9 @@ def _extract(archive: Path, member: str, target: Path, sha256: str | None) -> No
                 raise TsbenchError(f"{archive.name} has no file {member}. It was discarded.")
             with opened.open(inside[0]) as file, part.open("wb") as copy:
                 shutil.copyfileobj(file, copy)
+        if sha256 and (digest := file_digest(part)) != sha256:
+            raise TsbenchError(f"{member} of {archive.name} has sha256 {digest}, not {sha256}. It was discarded.")
+        part.replace(target)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -181,12 +186,13 @@ def _extract(archive: Path, member: str, target: Path, sha256: str | None) -> No
         RuntimeError,
         NotImplementedError,
     ) as error:  # RuntimeError: locked
-        part.unlink(missing_ok=True)
         raise TsbenchError(f"{archive.name} is no sound zip archive ({error}). It was discarded.") from None
-    if sha256 and (digest := file_digest(part)) != sha256:
-        part.unlink()
-        raise TsbenchError(f"{member} of {archive.name} has sha256 {digest}, not {sha256}. It was discarded.")
-    part.replace(target)
+    except OSError as error:
+        problem = f"{member} cannot be extracted from {archive.name} into {target.parent} ({error.strerror})."
+        raise TsbenchError(f"{problem} Make room there, or name another folder with --data.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _part(target: Path) -> Path:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def score(model: Model, samples: Samples, order: Tensor | None = None) -> Scores:
+def score(model: Model, samples: Samples, order: Tensor | None = None, selecting: bool = False) -> Scores:
     """The task's metrics of `model` over `samples`: all of them, smallest first, or those in `order`.
 
-    Blocks depend on the model's kind and the samples only, so a score does not depend on the training batch size.
+    Where it is only to select an epoch, predictions are enough; else the task may ask the model for more. Blocks depend
+    on the model's kind and the samples only, so a score does not depend on the training batch size.
     """
     meter = model.task.meter()
     if order is None:
@@ -31,6 +32,6 @@ def score(model: Model, samples: Samples, order: Tensor | None = None) -> Scores
         prediction = model.predict(batch)
         if not prediction.is_meta and not prediction.isfinite().all():  # argmax and ranks would hide it
             raise Diverged("predictions are not finite; try a lower lr or clip=1")
-        meter.update(prediction, batch)
+        meter.update(prediction if selecting else model.task.answer(model, prediction, batch), batch)
     scores: Scores = meter.scores()
     return scores

@@ -61,3 +61,19 @@ class NucleotidePair(Codes):
     """Two sequences a sample, such as a guide and its target site."""
 
     sequences: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Objects(Inputs):
+    """Objects on a display, `(batch, token, features)`; token 0 is what is searched for, and where it is if known.
+
+    Each comes with its place, `(batch, token, 4)`: x and y of its centre, width and height.
+    """
+
+    features: int
+
+    def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Random objects, of up to three counts."""
+        counts = self.length - torch.arange(size, device=device)[:, None] % min(3, self.length - 1)
+        valid = torch.arange(self.length, device=device) < counts
+        return torch.randn(size, self.length, self.features, device=device) * valid[..., None], valid, None

@@ -27,7 +27,8 @@ class Positions:
     """Where the tokens of a batch are, and who may attend to whom.
 
     Attributes:
-        coords: `(batch or 1, time)`: the place of each token; restarts in every segment of a packed row.
+        coords: `(batch or 1, time)`: the place of each token; restarts in every segment of a packed row. Or
+            `(batch or 1, time, axis)`: a place on a plane or in space, for encodings that have a meaning there.
         valid: `(batch, time)`, False for padding; None means all real.
         segment: `(batch, time)`: the sequence of a packed row that a token belongs to; None means one a row.
         causal: a token sees itself and what is before it.
@@ -46,9 +47,18 @@ class Positions:
         """0, 1, 2, ... along the second axis of x, `(batch, time, ...)`."""
         return cls(torch.arange(x.shape[1], device=x.device)[None], valid, None, causal)
 
+    @property
+    def axes(self) -> Tensor:
+        """Places with their axes, be there but one, `(batch or 1, time, axis)`."""
+        return self.coords if self.coords.ndim == 3 else self.coords[..., None]
+
     def offsets(self) -> Tensor:
-        """Place of the key minus place of the query, `(batch or 1, query, key)`."""
+        """Place of the key minus place of the query, `(batch or 1, query, key)`, and `axis` where there are several."""
         return self.coords[:, None, :] - self.coords[:, :, None]
+
+    def distances(self) -> Tensor:
+        """From query to key in a straight line, `(batch or 1, query, key)`."""
+        return self.offsets().norm(dim=-1) if self.coords.ndim == 3 else self.offsets().abs()
 
     def mask(self) -> Tensor | None:
         """True where a query may see a key, `(batch or 1, 1, query, key)`; None if it may everywhere."""
@@ -71,11 +81,13 @@ class PositionEncoding(nn.Module):
         Config: frozen dataclass of its settings.
         relative: only differences of coordinates count, so that a shift of all changes nothing.
         causal_only: it means something only where tokens see no later ones.
+        several: places may have several axes.
     """
 
     Config: ClassVar[type] = NoSettings
     relative: ClassVar[bool] = False
     causal_only: bool = False
+    several: ClassVar[bool] = False
 
     def __init__(self, width: int, heads: int, config: Any) -> None:
         super().__init__()

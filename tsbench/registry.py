@@ -97,7 +97,7 @@ def _open(name: str) -> Dataset | None:
     path = Path(name).expanduser()
     openers = [m.open_path for m in _dataset_modules() if hasattr(m, "open_path")]
     found = next((d for opener in openers if (d := opener(path)) is not None), None)
-    if found is not None and not path.is_file():
+    if found is not None and not path.exists():
         raise UsageError(f"file {name} is not there")
     return found
 

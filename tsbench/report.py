@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import fnmatch
-from collections.abc import Iterable, Sequence
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,7 @@ def _page(board: Board) -> dict[str, Any]:
         "comparisons": comparisons(board),
         "grids": [drawn(grid, board) for grid in grids(board)],
         "curves": curves(board),
+        "groups": list(_groups(board)),
         "charts": [(row, *chart) for row in board.rows for chart in _charts(row)],
         "examples": [(row.variant, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
     }
@@ -260,6 +263,24 @@ def _page(board: Board) -> dict[str, Any]:
 def _charts(row: Row) -> list[tuple[str, str]]:
     """Name and drawing of what the test counted, over all seeds."""
     return list(task_from_record(row.results[0]["task"]).charts(row.tables).items()) if row.tables else []
+
+
+def _groups(board: Board) -> Iterator[tuple[str, str, list[list[str]]]]:
+    """For each kind of group and shown metric: both, and a table of groups by models, means over seeds."""
+    found = [[r.get("groups", {}).get("test", {}) for r in row.results] for row in board.rows]
+    kinds = dict.fromkeys(kind for seeds in found for groups in seeds for kind in groups)
+    for kind, metric in itertools.product(kinds, board.kind.shown):
+        columns = [_means([groups[kind] for groups in seeds if kind in groups], metric) for seeds in found]
+        names = sorted({name for column in columns for name in column})
+        if names:
+            cells = [[name, *(f"{c[name]:.4f}" if name in c else "" for c in columns)] for name in names]
+            yield kind, metric, [[kind, *(row.variant for row in board.rows)], *cells]
+
+
+def _means(seeds: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> dict[str, float]:
+    """Mean of a metric over seeds, of each group that has it in all of them."""
+    names = [name for name in (seeds[0] if seeds else ()) if all(metric in seed.get(name, {}) for seed in seeds)]
+    return {name: statistics.fmean(seed[name][metric] for seed in seeds) for name in names}
 
 
 def comparisons(board: Board) -> list[Comparison]:

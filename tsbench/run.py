@@ -158,13 +158,15 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         "scores": {split: s.values for split, s in scores.items()},
         "units": {split: s.units for split, s in scores.items()},
         "tables": {split: s.tables for split, s in scores.items() if s.tables},
+        "groups": {split: s.groups for split, s in scores.items() if s.groups},
         "parameters": model.parameter_count(),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "gpu_memory_mb": gpu_memory_mb(device),
     }
     if cell.test:
         batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
-        result["examples"] = splits.task.examples(model.predict(batch), batch)
+        answer = splits.task.answer(model, model.predict(batch), batch)
+        result["examples"] = splits.task.examples(answer, batch)
         save_model(store.path("artifacts", key), cell, model)
 
 

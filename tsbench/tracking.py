@@ -206,7 +206,7 @@ class Tracker:
         return self.experiments[name]
 
     def _tags(self, name: str, result: Result) -> dict[str, str]:
-        cell, made = result["cell"], result["environment"]
+        cell, made, data = result["cell"], result["environment"], result.get("data", {})
         tags = {
             "mlflow.runName": f"{cell['dataset']} {result['variant']} seed {cell['seed']}",
             "mlflow.source.name": "tsbench",
@@ -216,7 +216,8 @@ class Tracker:
             "tsbench.key": result["key"],
             "tsbench.suite": result["suite"] or "",
             "tsbench.status": result["status"],
-            "tsbench.generated_data": str(result.get("data", {}).get("generated", "")),
+            "tsbench.generated_data": str(data.get("generated", "")),
+            "tsbench.selected_on_test": str(data.get("selected_on_test", "")),
             "tsbench.code": result.get("code", ""),
             "tsbench.device": result["device"],
             **{f"environment.{key}": str(value) for key, value in made.items()},

@@ -200,7 +200,7 @@ def _validation_score(model: NeuralModel, validation: Samples, run: Run) -> floa
     if run.whole_batches:
         size = min(model.config.batch_size, len(validation))
         order = shuffled(len(validation))[: len(validation) // size * size]
-    chosen = score(model, validation, order).values[model.task.primary]
+    chosen = score(model, validation, order, selecting=True).values[model.task.primary]
     # Published code evaluates the test set here, every epoch. We never touch it, but opening its loader
     # draws one number, which must be drawn here too or every later shuffle differs.
     _draw()

@@ -41,7 +41,8 @@ class Windows:
         """Inputs `(batch, look_back, channel)` and targets `(batch, horizon, channel)`, both views of one gather."""
         rows = (indices.to(self.first.device).unsqueeze(1) + self.first).view(-1)
         window = self.rows.index_select(0, rows).view(len(indices), len(self.first), -1).transpose(1, 2)
-        return Batch(*window.split_with_sizes((self.look_back, self.horizon), 1))
+        inputs, target = window.split_with_sizes((self.look_back, self.horizon), 1)
+        return Batch(inputs, target)
 
     def to(self, device: torch.device | str) -> Windows:
         """The same windows on another device."""

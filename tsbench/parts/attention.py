@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tsbench.errors import UsageError
 from tsbench.position import PositionEncoding, Positions
 
 
@@ -31,7 +32,13 @@ class Scope:
 
         A weight of a token becomes its logarithm, added to all scores of that key: the softmax of s + log w is that of
         s times w, divided by its sum.
+
+        Raises:
+            UsageError: places have several axes, and the encoding has no meaning there.
         """
+        if positions.coords.ndim == 3 and not encoding.several:
+            name = type(encoding).__name__.lower()
+            raise UsageError(f"positions={name} is along one axis only; use none, alibi, gaussian or sinusoidal")
         mask, bias = positions.mask(), encoding.bias(positions)
         if positions.weight is not None:
             bias = _sum(bias, positions.weight.log()[:, None, None, :])

@@ -2,6 +2,8 @@
 
     score_ij = q_i · k_j / sqrt(head_width) - slope_h |p_i - p_j|
 
+Where places have several axes, |p_i - p_j| is the straight line.
+
 Without a causal mask it is the symmetric form of BEACON-B (Ren et al. 2024).
 """
 
@@ -17,10 +19,11 @@ class Alibi(PositionEncoding):
     """Relative, without parameters."""
 
     relative = True
+    several = True
 
     def bias(self, positions: Positions) -> Tensor:
         """`(batch or 1, head, query, key)`."""
-        distance = positions.offsets().abs()[:, None]
+        distance = positions.distances()[:, None]
         return distance * -torch.tensor(slopes(self.heads), device=distance.device)[:, None, None]
 
 

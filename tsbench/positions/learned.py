@@ -2,12 +2,13 @@
 
     x_i + E[p_i],  E of shape (length, width), drawn from N(0, 0.02²)
 
-A place beyond the table is an error, or the last row, or the whole sequence is shrunk to fit the table.
+A place beyond the table is an error, or the last row, or the whole sequence is shrunk to fit the table. Of several
+axes, each has an equal share of the columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class Learned(PositionEncoding):
 
     Config = LearnedConfig
     config: LearnedConfig
+    several = True
 
     def __init__(self, width: int, heads: int, config: LearnedConfig) -> None:
         super().__init__(width, heads, config)
@@ -50,6 +52,14 @@ class Learned(PositionEncoding):
         Raises:
             UsageError: a place is beyond the table, and `beyond` is error.
         """
+        axes = positions.axes.unbind(-1)
+        tables = self.table.split(self.width // len(axes), 1)  # columns that are left over belong to none
+        rows = [self._rows(replace(positions, coords=c), t) for c, t in zip(axes, tables, strict=False)]
+        found = torch.cat(rows, -1)
+        return x + F.pad(found, (0, self.width - found.shape[-1]))
+
+    def _rows(self, positions: Positions, table: Tensor) -> Tensor:
+        """Rows of a table `(place, share)` for places along one axis, `(batch or 1, time, share)`."""
         length, beyond = self.config.length, self.config.beyond
         if beyond == "error":
             place = self._checked(positions)
@@ -57,11 +67,11 @@ class Learned(PositionEncoding):
             shrink = self._shrink(positions) if beyond == "interpolate" else 1
             place = (positions.coords * shrink).clamp(0, length - 1)
         if not place.is_floating_point():
-            return x + F.embedding(place, self.table)
+            return F.embedding(place, table)
         low = place.floor()
-        share = (place - low)[..., None].to(self.table.dtype)
-        low_row, high_row = F.embedding(low.long(), self.table), F.embedding(place.ceil().long(), self.table)
-        return x + torch.lerp(low_row, high_row, share)
+        share = (place - low)[..., None].to(table.dtype)
+        low_row, high_row = F.embedding(low.long(), table), F.embedding(place.ceil().long(), table)
+        return torch.lerp(low_row, high_row, share)
 
     def _checked(self, positions: Positions) -> Tensor:
         """Coordinates, refused where a real token's is outside the table."""

@@ -9,3 +9,4 @@ class NoPositions(PositionEncoding):
     """NoPE (Kazemnejad et al. 2023)."""
 
     relative = True
+    several = True

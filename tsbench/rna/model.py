@@ -74,7 +74,7 @@ class NucleotideModel(NeuralModel):
     inputs = (Nucleotides, NucleotidePair)
     block_values = 2**14
     train_values = 2**18
-    tiny = {"epochs": 2, "width": 16}
+    tiny = {"epochs": 1, "width": 16}
 
     def __init__(self, task: Any, config: Any) -> None:
         super().__init__(task, config)

@@ -90,7 +90,8 @@ def _of_class(
         case, start = case[drawn], start[drawn]
     steps = start[:, None] + torch.arange(window, device=start.device)
     raw = samples.values[case[:, None], steps].permute(2, 0, 1)  # (channel, subsequence, window)
-    x, flat = standardised(raw) if standardise else (raw, torch.zeros_like(raw[..., 0], dtype=torch.bool))
+    near = raw - raw[:, :1, :1]  # a level far from 0 would drown the differences of squares in the profile
+    x, flat = standardised(raw) if standardise else (near, torch.zeros_like(near[..., 0], dtype=torch.bool))
     distance, neighbour = matrix_profile(x, case, start, window // 2)
     picked = pick(distance.masked_fill(flat, math.inf), neighbour, case, start, window // 2, count)
     channel, rank = (picked >= 0).nonzero(as_tuple=True)
@@ -184,8 +185,12 @@ def match(
     if not len(shapes):
         return torch.zeros(len(x), 0, dtype=torch.int64, device=x.device), x.new_zeros(len(x), 0)
     x = F.pad(x.transpose(1, 2), (0, max(0, window - x.shape[1])))
+    # A level far from 0 would drown the differences of squares below; without it, no distance is another.
     if standardise:
-        shapes = standardised(shapes)[0]
+        x, shapes = x - x[..., :1], standardised(shapes - shapes[:, :1])[0]
+    else:
+        level = x[0, :, 0]  # one for all, as levels count here; any that is near will do
+        x, shapes = x - level[:, None], shapes - level[channel, None]
     rows = max(1, BLOCK // max(1, len(shapes) * x.shape[2]))
     parts = [_match(x[i : i + rows], steps[i : i + rows], shapes, channel, standardise) for i in range(0, len(x), rows)]
     start, distance = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -199,7 +204,7 @@ def _match(x: Tensor, steps: Tensor, shapes: Tensor, channel: Tensor, standardis
     product = F.conv1d(x[:, channel], shapes[:, None] / window, groups=count)  # (batch, motif, place)
     if standardise:  # shapes have mean 0, so that the series' own mean does not matter
         deviation = (energy - F.avg_pool1d(x, window, 1).square()).clamp(min=0).sqrt()
-        flat = deviation <= 1e-3 * energy.sqrt()
+        flat = deviation <= 1e-3 * energy.sqrt()  # coarser than `standardised`: a difference of squares errs by 3e-4
         correlation = product / torch.where(flat, 1.0, deviation)[:, channel]
         alike = torch.where(flat[:, channel], 0.0, correlation)
         square = shapes.square().mean(1)[:, None] + (~flat)[:, channel] - 2 * alike

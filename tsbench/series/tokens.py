@@ -102,10 +102,10 @@ class MotifTokens(nn.Module):
         motifs = find_motifs(samples, classes, window, each, most, discovery, seed)
         prior = shape_prior(samples, motifs, self.config.standardise_matching)
         motifs = replace(motifs, prior=prior.clamp(min=LEAST_PRIOR)).best(len(self.found))
+        count = len(motifs.label)  # slots beyond it stay as they are, and are never real
         for name in ("shapes", "channel", "label", "case", "start", "prior"):
-            found = getattr(motifs, name)
-            getattr(self, name).fill_(name == "prior")[: len(found)] = found
-        self.found.fill_(False)[: len(motifs.label)] = True
+            getattr(self, name)[:count] = getattr(motifs, name)
+        self.found[:count], self.found[count:] = True, False
 
     def forward(self, x: Tensor, steps: Tensor) -> Tokens:
         """Tokens of series `(batch, time, channel)` of true lengths `(batch,)`."""

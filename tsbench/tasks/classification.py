@@ -19,7 +19,7 @@ from tsbench.panels import HEIGHT, WIDTH, class_words, panel, thinned
 from tsbench.svg import confusion_map, grid
 from tsbench.tasks.task import Counts, Examples, Labelling, Meter, Metric, Scores
 
-LEAST = 1e-6  # probability in the log-loss: a hard decision that is wrong costs 13.8, not infinity
+LEAST = 1e-6  # probability of any class, so that a hard decision that is wrong costs 13.8, not infinity
 BINS = 10  # of the calibration error
 SMALL = 50  # test samples, below which tables show an interval
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution

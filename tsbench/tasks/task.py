@@ -33,18 +33,20 @@ class Scores:
         units: metric -> one score for each independent unit (window block, series, image, user ...), the
             pairs that a significance test between two models compares.
         tables: name -> counts of the whole split, such as a confusion matrix; those of several seeds are added.
+        groups: what samples share (subject, display) -> name of each group -> metric -> score.
     """
 
     values: dict[str, float]
     units: dict[str, list[float]]
     tables: dict[str, Counts] = field(default_factory=dict)
+    groups: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
 
 class Meter(Protocol):
     """Accumulates scores batch by batch, so that predictions need not be kept."""
 
-    def update(self, prediction: Tensor, batch: Batch) -> None:
-        """Add one batch, in sample order."""
+    def update(self, prediction: Any, batch: Batch) -> None:
+        """Add one batch, in sample order: predictions, or what `Task.answer` made of them."""
 
     def scores(self) -> Scores:
         """The scores of all that was added."""
@@ -78,9 +80,13 @@ class Task(ABC):
     def random_batch(self, size: int, device: str = "cpu") -> Batch:
         """A batch of random values in this task's shapes (contract tests; the `meta` device)."""
 
+    def answer(self, model: Any, prediction: Tensor, batch: Batch) -> Any:
+        """All that is scored of a model: its prediction, and what a task asks of it beyond, such as whole paths."""
+        return prediction
+
     @abstractmethod
-    def examples(self, prediction: Tensor, batch: Batch) -> dict[str, Any]:
-        """A few predictions beside the truth, as plain lists: what `figure` draws."""
+    def examples(self, prediction: Any, batch: Batch) -> dict[str, Any]:
+        """A few predictions (see `answer`) beside the truth, as plain lists: what `figure` draws."""
 
     @classmethod
     @abstractmethod
