@@ -33,7 +33,6 @@ class OATConfig(EncoderConfig):
     width: int = 128
     heads: int = 4
     feed_forward: int = 128
-    post_norm: bool = True
     pointers: int = 2  # heads of the pointer
     lr: float = 3e-4
     batch_size: int = 20
@@ -65,6 +64,7 @@ class OAT(NeuralModel, ScanpathModel):
         "layers": 4,
         "width": 512,
         "feed_forward": 512,
+        "post_norm": True,
         "lr": 1e-4,
         "epochs": 500,
         "patience": 30,
