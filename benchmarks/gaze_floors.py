@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tsbench.datasets.gaze import Gaze
-from tsbench.gaze.metrics import Conventions, behaviour, delta, pairs
+from tsbench.gaze.metrics import behaviour, delta, pairs
 from tsbench.gaze.rules import apply
 from tsbench.gaze.samples import END, ScanpathSamples
 from tsbench.gaze.strings import edit_distance, sequence_score
@@ -134,7 +134,7 @@ def measure(spec: str, former: Former, data: Path) -> None:
     print("| " + " | ".join(cells) + " |\n")
     print("| | SS | SED | delta |\n|---|---|---|---|")
     if "human" in former.rows:
-        first, second = pairs(_searches(samples), samples.subject, Conventions(), PAIRS, SEED)
+        first, second = pairs(_searches(samples), samples.subject, PAIRS, SEED)
         row("human", former, human[first], human[second], display[first], None, 2.0)
     for name in (floor for floor in FLOORS if floor in former.rows):
         made = objects(floor_paths(name, samples))

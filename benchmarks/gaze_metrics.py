@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tsbench.gaze.metrics import Conventions, Paths, pairs
+from tsbench.gaze.metrics import Paths, pairs
 from tsbench.gaze.multimatch import multimatch
 from tsbench.gaze.strings import edit_distance, sequence_score
 
@@ -52,7 +52,7 @@ def main() -> None:
     torch.set_num_threads(1)
     paths, subject, size = amazon(args.data)
     # Of any displays: there are only 3,000 pairs on the same one.
-    first, second = pairs(torch.zeros_like(subject), subject, Conventions(), most=args.pairs)
+    first, second = pairs(torch.zeros_like(subject), subject, most=args.pairs)
     a, b, size = paths[first], paths[second], size[first]
     turns = [turn(a, b, size, args.few, args.reference, seed) for seed in range(args.turns + 1)][1:]  # one to warm up
     print(f"{len(size):,} pairs of {float((a.objects >= 0).double().sum(1).mean()):.1f} fixations a path on average")

@@ -66,7 +66,8 @@ def main() -> None:
         low, middle, high = cpu(lambda walks=walks: walked(walks, one, 100, STEPS - 1, seed=1), args.turns)  # type: ignore[misc]
         print(
             f"100 drawn paths, {name} ({length:.1f} fixations each): {middle * 10:.1f} CPU ms a path "
-            f"({low * 10:.1f}-{high * 10:.1f}); official 1,400-1,700 for one greedy path: {1550 / (middle * 10):.0f}x"
+            f"({low * 10:.1f}-{high * 10:.1f}), {middle * 10 / length:.2f} a fixation; "
+            f"official 1,400-1,700 for one greedy path: {1550 / (middle * 10):.0f}x"
         )
 
 

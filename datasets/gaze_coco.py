@@ -21,9 +21,9 @@ import numpy as np
 from tsbench.dataset import Dataset, Source, file_digest, find_file
 from tsbench.datasets.gaze import Gaze, sources
 from tsbench.errors import DataError
+from tsbench.files import read_text
 from tsbench.gaze.readers import CUT, field, numbers, read_json
 from tsbench.gaze.scene import Display, Scenes, Trial
-from tsbench.rna.files import read_text
 
 SIZE = (1680.0, 1050.0)
 SAME = 0.5  # intersection over union from which a detected box is the annotated target's

@@ -41,6 +41,7 @@ class Foraging(Gaze):
     attempts: str = "last"
 
     name = "gaze/foraging"
+    alone = True
 
     options: ClassVar = (*Gaze.options, "practice", "attempts")
     protocols: ClassVar = {name: PROTOCOLS[name] for name in ("by-image", "by-target", "by-subject")}

@@ -21,7 +21,7 @@ from tsbench.gaze.scene import Display, Scenes, Trial
 from tsbench.gaze.splits import PROTOCOLS
 
 WIDTH, HEIGHT = 1024, 768
-FIELDS = ("subj", "image_name", "target_name", "image_size", "target_rect", "x", "y", "dur")
+FIELDS = ("subj", "image_name", "target_name", "target_rect", "x", "y", "dur")
 
 
 @dataclass(frozen=True)

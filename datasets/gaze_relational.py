@@ -5,10 +5,10 @@ Nothing is searched for. Boxes, names and polygons of objects are those of Synth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from tsbench.errors import DataError, unknown
 from tsbench.gaze.readers import CUT, field, numbers, read_json, read_table, rows_by
 from tsbench.gaze.scene import Display, Scenes, Trial
 from tsbench.gaze.splits import PROTOCOLS
+from tsbench.parts import patches as patch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 WIDTH, HEIGHT = 1024, 768
 SHRUNK = 4  # colours are taken from the picture at a quarter of its size
@@ -29,8 +33,9 @@ class RelationalScenes(Gaze):
     """Free viewing; the object of a fixation is the authors': the polygon it is in, or one within 50 px.
 
     Attributes:
-        appearance: "colour": mean and standard deviation of red, green and blue in an object's box; "none": objects
-            are known by their place alone, and no picture is needed.
+        appearance: "colour": mean and standard deviation of red, green and blue in an object's box; "patches": the box
+            itself, as a picture for OAT's CNN (`oat:patches=true`); "none": objects are known by their place alone,
+            and no picture is needed.
     """
 
     on: str = "recorded"
@@ -43,13 +48,13 @@ class RelationalScenes(Gaze):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.appearance not in ("colour", "none"):
-            raise unknown("value of appearance", self.appearance, ("colour", "none"))
+        if self.appearance not in APPEARANCES:
+            raise unknown("value of appearance", self.appearance, APPEARANCES)
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """Objects and fixations, and the pictures if they are looked at."""
-        return tuple(s for s in FILES if self.appearance == "colour" or not s.file.endswith(".jpg"))
+        return tuple(s for s in FILES if self.appearance != "none" or not s.file.endswith(".jpg"))
 
     def read(self, root: Path) -> Scenes:
         """One display for each photograph that was shown."""
@@ -87,9 +92,11 @@ class RelationalScenes(Gaze):
         boxes = np.stack([numbers(path, o, f"image {image}", "bbox", (4,)) for o in objects])
         boxes[:, 2:] += boxes[:, :2]
         labels = tuple(field(path, o, f"image {image}", "name", str) for o in objects)
-        picture = next((find_file(root, s.file) for s in self.sources if s.file.endswith(f"/{image}.jpg")), None)
-        features = colours(picture, boxes) if picture else np.zeros((len(boxes), 0), np.float32)
-        return Display(image, (WIDTH, HEIGHT), boxes.astype(np.float32), features, labels, picture), ids
+        picture = next((find_file(root, s.file) for s in self.sources if s.file.endswith(f"/{image}.jpg")), Path())
+        features = APPEARANCES[self.appearance](picture, boxes)
+        return Display(
+            image, (WIDTH, HEIGHT), boxes.astype(np.float32), features, labels, picture if picture.name else None
+        ), ids
 
 
 def _number(path: Path, ids: Mapping[float, int], image: str, row: int, theirs: float) -> int:
@@ -102,9 +109,31 @@ def _number(path: Path, ids: Mapping[float, int], image: str, row: int, theirs: 
 
 
 def colours(picture: Path, boxes: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of red, green and blue in each box, `(object, 6)` float32, 0 to 1.
+    """Mean and standard deviation of red, green and blue in each box, `(object, 6)` float32, 0 to 1."""
+    pixels = np.asarray(_opened(picture).reduce(SHRUNK), np.float32) / 255
+    found = []
+    for left, top, right, bottom in (boxes / SHRUNK).round().astype(np.int64):
+        x, y = min(max(left, 0), pixels.shape[1] - 1), min(max(top, 0), pixels.shape[0] - 1)
+        crop = pixels[y : max(bottom, y + 1), x : max(right, x + 1)].reshape(-1, 3)
+        found.append(np.concatenate([crop.mean(0), crop.std(0)]))
+    return np.stack(found).astype(np.float32)
 
-    Pictures are read by Pillow, which comes with mlflow (by way of matplotlib).
+
+def patches(picture: Path, boxes: np.ndarray) -> np.ndarray:
+    """The box of each object at the size of OAT's patches, `(object, VALUES)` float32, 0 to 1, colour by colour."""
+    image = _opened(picture)
+    crops = [image.resize((patch.WIDTH, patch.HEIGHT), box=_inside(box)) for box in boxes]
+    return np.stack([np.asarray(crop, np.float32).transpose(2, 0, 1).ravel() / 255 for crop in crops])
+
+
+def _inside(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box cut at the edge of the picture, at least a pixel wide and high."""
+    x, y = min(max(box[0], 0.0), WIDTH - 1.0), min(max(box[1], 0.0), HEIGHT - 1.0)
+    return x, y, min(max(box[2], x + 1), WIDTH), min(max(box[3], y + 1), HEIGHT)
+
+
+def _opened(picture: Path) -> Image:
+    """A picture in red, green and blue, read by Pillow, which comes with mlflow (by way of matplotlib).
 
     Raises:
         DataError: it is no picture, or not of the size that fixations are given in.
@@ -113,18 +142,19 @@ def colours(picture: Path, boxes: np.ndarray) -> np.ndarray:
 
     try:
         with Image.open(picture) as image:
-            size = image.size
-            pixels = np.asarray(image.convert("RGB").reduce(SHRUNK), np.float32) / 255
+            read = image.convert("RGB")
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise DataError(picture, f"is no picture ({error})", CUT) from None
-    if size != (WIDTH, HEIGHT):
-        raise DataError(picture, f"{size[0]} x {size[1]} px, not {WIDTH} x {HEIGHT}", CUT)
-    found = []
-    for left, top, right, bottom in (boxes / SHRUNK).round().astype(np.int64):
-        x, y = min(max(left, 0), pixels.shape[1] - 1), min(max(top, 0), pixels.shape[0] - 1)
-        crop = pixels[y : max(bottom, y + 1), x : max(right, x + 1)].reshape(-1, 3)
-        found.append(np.concatenate([crop.mean(0), crop.std(0)]))
-    return np.stack(found).astype(np.float32)
+    if read.size != (WIDTH, HEIGHT):
+        raise DataError(picture, f"{read.size[0]} x {read.size[1]} px, not {WIDTH} x {HEIGHT}", CUT)
+    return read
+
+
+APPEARANCES: Mapping[str, Callable[[Path, np.ndarray], np.ndarray]] = {
+    "colour": colours,
+    "patches": patches,
+    "none": lambda picture, boxes: np.zeros((len(boxes), 0), np.float32),
+}
 
 
 def datasets() -> Iterator[Dataset]:

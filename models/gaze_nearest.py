@@ -21,6 +21,7 @@ class GazeNearest(Floor):
     end it is told by the target, even if that is hidden from other models.
     """
 
+    told = "the target"
     stops = True
     source = "nearest unvisited neighbour; ends by oracle at a target, else by the lengths of the training paths"
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from tsbench.data import Batch
-from tsbench.gaze.floors import SEED, Floor, GivenWalk, among, centre, present
+from tsbench.gaze.floors import FLOOR_SEED, Floor, GivenWalk, among, centre, present, repeated
 from tsbench.gaze.samples import END
-from tsbench.gaze.walk import Walk
+from tsbench.gaze.walk import Walk, luck
 from tsbench.model import State
 from tsbench.tasks.scanpath import Scanpath
 
-GRAIN = 2  # cells a unit, in which training fixations are counted
+CELLS = 2  # a unit, in which training fixations are counted
 
 
 class GazeOtherDisplay(Floor):
@@ -46,8 +46,8 @@ class GazeOtherDisplay(Floor):
         self.display, order = torch.cat([batch.more["display"] for batch in batches]).sort(stable=True)
         self.elsewhere = elsewhere[order]
         places = elsewhere[~elsewhere[..., 0].isnan()]
-        cells, counts = (places * GRAIN).round().unique(dim=0, return_counts=True)
-        self.cells, self.counts = cells / GRAIN, counts.float()
+        cells, counts = (places * CELLS).round().unique(dim=0, return_counts=True)
+        self.cells, self.counts = cells / CELLS, counts.float()
 
     def choice(self, batch: Batch, last: Tensor, seen: Tensor) -> Tensor:
         """Log of the share of training fixations nearest to each object, `(batch, step, token)`."""
@@ -58,13 +58,12 @@ class GazeOtherDisplay(Floor):
 
     def walk(self, batch: Batch, copies: int) -> Walk:
         """Training paths of other displays, drawn; of any, if all were made on this one."""
-        rows = batch.map(lambda t: t.repeat_interleave(copies, 0))
+        rows = repeated(batch, copies)
         paths, known = self.elsewhere.to(rows.inputs), self.display.to(rows.inputs.device)
         here = rows.more["display"]
         first, beyond = (torch.searchsorted(known, here, right=right) for right in (False, True))
         own = torch.where(beyond - first < len(known), beyond - first, 0)  # paths that are left out
-        random = torch.Generator(known.device).manual_seed(SEED)
-        drawn = (torch.rand(len(rows), generator=random, device=known.device) * (len(known) - own)).long()
+        drawn = (luck(batch, copies, FLOOR_SEED) * (len(known) - own)).long()
         path = paths[drawn + own * (drawn >= first)]
         return GivenWalk(_nearest(rows, path).masked_fill(path[..., 0].isnan(), END), rows.inputs.shape[1])
 

@@ -9,12 +9,14 @@ from tsbench.gaze.floors import Floor, uniformly, unseen
 
 
 class GazeUnrepeated(Floor):
-    """A uniform choice among objects not yet seen, until a target is fixated, however long that takes.
+    """A uniform choice among objects not yet seen, until a target is fixated, or all of several.
 
     It is told the target at every fixation, so that it stops where it should: an oracle in this, even where the
-    target is hidden from other models. Where nothing is searched for it goes on to the longest training path.
+    target is hidden from other models. Where nothing is searched for it ends when all objects were seen. As all paths
+    that are made, its own are no longer than the longest training path.
     """
 
+    told = "the target"
     stops, limited = True, False
     source = "random search without replacement; ends by oracle at a target"
 

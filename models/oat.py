@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsbench.data import Batch
+from tsbench.errors import UsageError
 from tsbench.gaze.samples import BEGIN, END
 from tsbench.gaze.walk import NEVER, ScanpathModel, Walk
 from tsbench.model import NeuralModel
 from tsbench.parts.decoder import Decoder
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
-from tsbench.position import Positions, encoding_kind, make_encoding
+from tsbench.parts.patches import VALUES, PatchEmbedding
+from tsbench.position import PositionEncoding, Positions, encoding_kind, make_encoding
 from tsbench.tasks.scanpath import Scanpath
 
 
@@ -34,6 +36,7 @@ class OATConfig(EncoderConfig):
     heads: int = 4
     feed_forward: int = 128
     pointers: int = 2  # heads of the pointer
+    patches: bool = False  # the first features of an object are its picture (gaze/relational:appearance=patches)
     lr: float = 3e-4
     batch_size: int = 20
     epochs: int = 60
@@ -45,16 +48,19 @@ class OATConfig(EncoderConfig):
     def __post_init__(self) -> None:
         """Refuse what no OAT can be built from."""
         super().__post_init__()
-        encoding_kind(self.code)
         encoding_kind(self.steps)
+        if encoding_kind(self.code)[0].embed is PositionEncoding.embed and self.code != "none":
+            raise UsageError(f"code={self.code} is no code of a place, but acts in attention; give it as positions")
 
 
 class OAT(NeuralModel, ScanpathModel):
     """Object = [appearance; code of (x, y, is the target)]; encoder over objects, decoder over fixations, pointer.
 
-    As the published code, but: appearance is a linear map of the data set's features and of width and height (the code
+    Beside the published code: appearance is a linear map of the data set's features and of width and height (the code
     has a CNN over pictures); GELU for ReLU; places are real numbers in units of the display (there rows and columns);
-    the epoch is chosen by the likelihood of validation paths (there by delta of greedy ones).
+    the epoch is chosen by the likelihood of validation paths (there by delta of greedy ones); embedded tokens and
+    fixations go through dropout and, with post-norm, LayerNorm; attention weights are not dropped out; the place before
+    the first fixation is the mean of the objects' places (there the display's centre).
     """
 
     Config = OATConfig
@@ -82,7 +88,14 @@ class OAT(NeuralModel, ScanpathModel):
     def __init__(self, task: Scanpath, config: OATConfig) -> None:
         super().__init__(task, config)
         half = config.width // 2
-        self.appearance = nn.Linear(task.inputs.features - 1 + 2, half)
+        numbers = task.inputs.features - 1 - VALUES * config.patches  # the last feature is the flag
+        if numbers < 0:
+            raise UsageError(
+                f"patches=true: an object has {task.inputs.features} features, its picture would be {VALUES}"
+            )
+        self.appearance = nn.Linear(numbers + 2, half)
+        self.patches = PatchEmbedding(half) if config.patches else None
+        self.searched = nn.Parameter(torch.zeros(config.width))  # else, without a code, a second copy of the target
         self.code = make_encoding(config.code, config.width - half, config.heads)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.steps)
@@ -105,7 +118,7 @@ class OAT(NeuralModel, ScanpathModel):
         fixated it marks the target, if its place is given.
         """
         assert batch.places is not None
-        features, flag = batch.inputs[..., :-1], batch.inputs[..., -1:]
+        flag = batch.inputs[..., -1:]
         searched = torch.zeros_like(flag)
         searched[:, END] = 1
         there = batch.real.clone()
@@ -113,11 +126,26 @@ class OAT(NeuralModel, ScanpathModel):
         share = there / there.sum(1, keepdim=True).clamp(min=1)
         centre = F.pad(share[:, None] @ batch.places[..., :2], (0, 1))  # (batch, 1, 3)
         on, at = (torch.cat([batch.places[..., :2], f], -1) for f in (searched, flag))  # (batch, token, 3)
-        seen = self.appearance(torch.cat([features, batch.places[..., 2:]], -1))
+        numbers = batch.inputs[..., VALUES * self.config.patches : -1]
+        seen = self.appearance(torch.cat([numbers, batch.places[..., 2:]], -1))
+        if self.patches is not None:
+            seen = seen + self._pictured(batch, there)
         blank = seen.new_zeros(*seen.shape[:2], self.config.width - seen.shape[2])
         displayed, fixated = (torch.cat([seen, self.code.embed(blank, Positions(p))], -1) for p in (on, at))
+        displayed = torch.cat([displayed[:, : END + 1] + self.searched, displayed[:, END + 1 :]], 1)
         begin = torch.cat([torch.zeros_like(seen[:, :1]), self.code.embed(blank[:, :1], Positions(centre))], -1)
         return displayed, fixated, begin[:, 0]
+
+    def _pictured(self, batch: Batch, there: Tensor) -> Tensor:
+        """What tokens look like, `(batch, token, half)`: objects once a display, what is searched for in each trial."""
+        assert self.patches is not None
+        patches = batch.inputs[..., :VALUES]
+        _, which = batch.more["display"].unique(return_inverse=True)
+        counts = which.bincount()
+        first = which.argsort(stable=True)[counts.cumsum(0) - counts]  # a trial of each display
+        seen = patches.new_zeros(len(first), patches.shape[1], self.config.width // 2)
+        seen[there[first]] = self.patches(patches[first][there[first]])
+        return torch.cat([self.patches(patches[:, : END + 1]), seen[which][:, END + 1 :]], 1)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits `(batch, step, token)`."""

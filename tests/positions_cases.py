@@ -13,6 +13,7 @@ from tsbench.position import PACKAGE, Positions, make_encoding
 
 #: More settings to test than the default ones, by encoding.
 MORE = {
+    "gaussian": ["gaussian(sigma=0.7)"],
     "learned": ["learned(length=8,beyond=clamp)", "learned(length=8,beyond=interpolate)"],
     "shaw": ["shaw(reach=2)"],
     "t5": ["t5(buckets=8,furthest=16)"],

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tsbench.data import Batch
 from tsbench.datasets.gaze import Gaze
-from tsbench.errors import MissingData
+from tsbench.errors import MissingData, UsageError
 from tsbench.gaze.floors import Floor, history
 from tsbench.gaze.metrics import behaviour, delta
 from tsbench.gaze.rules import apply
@@ -143,11 +143,30 @@ def test_lengths_are_those_of_training_paths() -> None:
     model = fitted("random", train)
     for seed in (None, 3):
         lengths = (walked(model, everything(train), 1, 9, seed)[:, 0] > END).sum(1)
-        assert torch.equal(lengths, model.drawn_lengths(600, torch.device("cpu")))
+        assert torch.equal(lengths, model.drawn_lengths(everything(train), 1))
         assert set(lengths.tolist()) == {2, 5}
         assert 0.6 < (lengths == 2).float().mean() < 0.73
     end = model.predict(everything(train))[0, :, END].exp()
     assert torch.allclose(end, torch.tensor([0, 0, 2 / 3, 0, 0, 1.0]), atol=0.01)
+
+
+def test_greedy_paths_of_a_uniform_choice_are_not_one_object() -> None:
+    """Where all are as likely, one is taken by chance, anew at each step; where one is likelier, that one."""
+    train = samples([shelf(3, 3)], [trial(0, [0, 1, 2, 3], 8) for _ in range(900)])
+    batch = everything(train)
+    paths = objects(walked(fitted("random", train), batch, 1, 9, None))[:, 0, :4]
+    assert (paths.flatten().bincount(minlength=9) / paths.numel() - 1 / 9).abs().max() < 0.02
+    assert ((paths[:, 0] == paths[:, 1]).float().mean() - 1 / 9).abs() < 0.04
+    assert (objects(walked(fitted("centre", train), batch, 1, 9, None))[:, 0, 0] == 4).all()
+
+
+def test_paths_do_not_depend_on_other_trials(made: ScanpathSamples) -> None:
+    """Neither on how many nor on their order."""
+    order = torch.arange(len(made)).flip(0)[:7]
+    for kind in ALL:
+        model = fitted(kind, made)
+        whole, part = (walked(model, made.batch(o), 3, 9, 5) for o in (torch.arange(len(made)), order))
+        assert torch.equal(whole[order][..., : part.shape[2]], part)
 
 
 def test_random_is_uniform() -> None:
@@ -254,6 +273,22 @@ def test_other_subjects_paths() -> None:
     assert torch.allclose(p[3, 0, 1:], torch.tensor(1 / 9))
     end = model.predict(batch)[0, 1, END].exp()  # after a's first object, where no other was: as any path of one
     assert torch.allclose(end, model.ends[0, 1])
+
+
+def test_no_ceiling_where_nobody_has_a_peer() -> None:
+    train = samples([shelf(2, 2), shelf(2, 2, "b")], [trial(0, [0], 3, "a"), trial(1, [1], 3, "b")])
+    with pytest.raises(UsageError, match="no human ceiling"):
+        fitted("other_subject", train)
+    refuses = find_model("gaze_other_subject").refuses
+    assert "no two people" in str(refuses(find_datasets("gaze/foraging")[0]))
+    assert refuses(find_datasets("gaze/objarr")[0]) is None
+
+
+def test_who_is_told_what_others_are_not() -> None:
+    told = {kind: find_model(f"gaze_{kind}").told for kind in ALL}
+    assert {kind: said for kind, said in told.items() if said} == {
+        "nearest": "the target", "unrepeated": "the target", "other_subject": "test answers"
+    }  # fmt: skip
 
 
 def test_other_displays_paths() -> None:

@@ -29,8 +29,6 @@ from tsbench.gaze.metrics import (
     delta,
     fixation_map,
     found_curve,
-    information_gain,
-    nll,
     nss,
     pairs,
     scanpath_ratio,
@@ -228,7 +226,7 @@ def test_amazon_people() -> None:
     objects, targets, display, subject = amazon()
     expected = sets()["amazon_human_behaviour"]["mean"]
     assert behaviour(objects, targets).mean(0).tolist() == pytest.approx(list(expected.values()), abs=1e-9)
-    a, b = objects[pairs(display, subject, Conventions())]
+    a, b = objects[pairs(display, subject)]
     assert len(a) == 3000
     assert sequence_score(a, b).mean() == pytest.approx(0.204, abs=5e-4)  # reference note, 2.2
     assert edit_distance(a, b).mean() == pytest.approx(17.1, abs=0.05)
@@ -404,24 +402,21 @@ def test_found_curve() -> None:
 
 
 def test_ratio_of_a_path_of_no_length() -> None:
-    assert scanpath_ratio(torch.tensor([[[1.0, 1.0], [torch.nan] * 2]]), torch.tensor([[4.0, 5.0]])).item() == 1
-
-
-def test_likelihood() -> None:
-    log_p, uniform = torch.tensor([0.5, 0.125]).log(), torch.tensor([0.25, 0.25]).log()
-    assert information_gain(log_p, uniform).item() == pytest.approx(0.0)  # one bit more, one bit less
-    assert nll(log_p).item() == pytest.approx(-np.log([0.5, 0.125]).mean())
+    point, none = torch.tensor([[[1.0, 1.0], [torch.nan] * 2]]), torch.full((1, 2, 2), torch.nan)
+    assert scanpath_ratio(point, torch.tensor([[4.0, 5.0]])).item() == 1
+    assert scanpath_ratio(point, point[:, 0]).item() == 1
+    assert scanpath_ratio(none, point[:, 0]).isnan().all()
 
 
 def test_pairs() -> None:
     display, subject = torch.tensor([0, 0, 1, 0, 1]), torch.tensor([0, 1, 0, 0, 0])
-    found = pairs(display, subject, Conventions())
+    found = pairs(display, subject)
     assert found.T.tolist() == [[0, 1], [1, 0], [1, 3], [3, 1]]
-    assert pairs(display, subject, Conventions(self_pairs=True)).shape == (2, 9 + 4)
-    drawn = pairs(display, subject, Conventions(), most=2, seed=1)
+    assert pairs(display, subject, self_pairs=True).shape == (2, 9 + 4)
+    drawn = pairs(display, subject, most=2, seed=1)
     assert drawn.shape == (2, 2)
-    assert torch.equal(drawn, pairs(display, subject, Conventions(), most=2, seed=1))
-    assert pairs(display[:0], subject[:0], Conventions()).shape == (2, 0)
+    assert torch.equal(drawn, pairs(display, subject, most=2, seed=1))
+    assert pairs(display[:0], subject[:0]).shape == (2, 0)
 
 
 def test_conventions() -> None:

@@ -94,6 +94,12 @@ def test_recorded_objects_stay() -> None:
     assert objects(made, on="recorded") == [[2, 2]]
 
 
+@pytest.mark.parametrize("rule", [{"near": 5}, {"nowhere": "nearest"}])
+def test_recorded_objects_know_no_boxes(rule: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="on=recorded takes no box"):
+        Rules(on="recorded", **rule)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("field", ["initial", "outside", "on", "nowhere", "cut"])
 def test_a_word_that_no_rule_knows_is_refused(field: str) -> None:
     with pytest.raises(UsageError, match=f"unknown value of {field} 'dorp'"):

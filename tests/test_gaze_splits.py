@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from tsbench.datasets.gaze import Gaze
+from tsbench.datasets.gaze_user import UserScanpaths
 from tsbench.datasets.generated_search import searches
 from tsbench.errors import UsageError
+from tsbench.evaluate import score
+from tsbench.gaze.metrics import CONVENTIONS, Conventions
 from tsbench.gaze.samples import ScanpathSamples
+from tsbench.gaze.scores import likelihood
 from tsbench.gaze.splits import PROTOCOLS, kinship, parted, scanpath_splits
+from tsbench.gaze.walk import NEVER
 from tsbench.leakage import leakage
-from tsbench.registry import find_datasets
+from tsbench.model import Run
+from tsbench.registry import find_datasets, find_model
+from tsbench.settings import NoSettings
 from tsbench.tasks.scanpath import Scanpath
 
 PARTS = ("train", "validation", "test")
@@ -142,3 +150,35 @@ def test_generated_search_prefers_what_is_near_and_alike_and_ends_at_the_target(
     assert np.mean(alike) > 1.3 * np.mean(shares)
     assert np.mean(steps) < 0.9 * np.mean(spread)
     assert {len(d.boxes) for d in scenes.displays} == set(range(8, 13))
+
+
+def test_the_centre_bias_is_fitted_to_training_paths() -> None:
+    """No other deviation makes their fixations more likely; the centre floor, which learns the same, has no gain."""
+    splits = scanpath_splits(searches(), "by-image", 0, True)
+    assert isinstance(splits.task, Scanpath)
+    train = splits.train.batch(torch.arange(len(splits.train)))
+    flat = torch.zeros(*train.target.shape, train.inputs.shape[1]).masked_fill(~train.real[:, None], NEVER)
+    gains = {}
+    for deviation in (0.9 * splits.task.centre, splits.task.centre, 1.1 * splits.task.centre):
+        found = likelihood(flat, train, deviation)
+        gains[deviation] = float(found["gain"].sum() / found["moves"].sum())
+    assert min(gains, key=gains.__getitem__) == splits.task.centre
+    assert gains[splits.task.centre] <= 1e-3  # chance is no better
+    model = find_model("gaze_centre")(splits.task, NoSettings())
+    model.fit(splits.train, splits.validation, Run())
+    assert score(model, splits.train, selecting=True).values["gain"] == pytest.approx(0, abs=0.02)
+    assert any(f"deviation {splits.task.centre:.3f}" in note for note in splits.notes)
+
+
+def test_conventions_are_options_and_notes() -> None:
+    made = UserScanpaths(first="false", longest=7, grid="4x3", scanmatch="12x8/2.5/-0.5", short="filled")
+    assert made.how == Conventions(False, 7, (4, 3), (12, 8), 2.5, -0.5, pad_short=True)
+    assert UserScanpaths().how == CONVENTIONS
+    splits = scanpath_splits(searches(), "by-image", 0, True, made.how)
+    assert cast(Scanpath, splits.task).how == made.how
+    assert f"paths compared: {made.how}" in splits.notes
+    for wrong in ("grid=5", "scanmatch=16x12", "short=long", "first=no", "longest=-1"):
+        with pytest.raises(UsageError, match=wrong.split("=")[0]):
+            find_datasets(f"gaze/objarr:{wrong}")
+    (found,) = find_datasets("gaze/objarr:scanmatch=8x6/2/0,grid=4x4,first=false")
+    assert cast(Gaze, found).how == Conventions(first=False, grid=(4, 4), bins=(8, 6), threshold=2.0)

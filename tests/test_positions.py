@@ -202,7 +202,7 @@ def kernels(run: nn.Module, x: Tensor, positions: Positions) -> set[str]:
     return {event.key for event in trace.key_averages() if "scaled_dot_product" in event.key}
 
 
-@pytest.mark.parametrize("spec", ["none", "sinusoidal", "learned", "alibi", "rope"])
+@pytest.mark.parametrize("spec", ["none", "sinusoidal", "learned", "gaussian", "alibi", "rope"])
 def test_padding_and_constant_bias_run_in_the_fused_kernel(spec: str) -> None:
     x = tokens(2, 16)
     ran = kernels(encoder(spec), x, Positions.along(x, ragged(16, 9)))
@@ -240,6 +240,7 @@ def test_a_mask_alone_reaches_the_kernel_as_bool(monkeypatch: pytest.MonkeyPatch
         ("rope(fraction=0)", "at most 1"),
         ("rope(fraction=0.1)", "not one pair"),
         ("alibi(form=symmetric)", "unknown setting"),
+        ("gaussian(sigma=0)", "above 0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(spec: str, said: str) -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from tests.conftest import Command
 from tests.made import COMMON
+from tsbench.critical import mean_ranks
 from tsbench.latex import as_latex
-from tsbench.report import as_csv, as_html, terminal
+from tsbench.registry import find_datasets, find_model
+from tsbench.report import as_html, comparisons, terminal
+from tsbench.sheet import as_csv
 from tsbench.summary import boards
 
 
@@ -74,6 +77,47 @@ def test_terminal_csv_and_latex_agree() -> None:
     assert (row["seeds"], row["rank"]) == ("1 2 3", "1")
     assert row["source"].startswith("Zeng et al.")
     assert r"$\mathbf{0.3800 \pm 0.0100}$" in as_latex(shown)
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Results of which those of the best model are told the answers, and of which one metric means nothing."""
+    kind = find_model("seasonal_naive")
+    monkeypatch.setattr(kind, "told", "test answers")
+    monkeypatch.setattr(kind, "meaningless", ("mae",))
+    return [*RESULTS, result("seasonal_naive", 1, 0.1)]
+
+
+def test_who_is_told_answers_has_a_score_but_no_rank(oracle: list[dict[str, Any]]) -> None:
+    shown = boards(oracle)
+    told, best, last = shown[0].rows
+    assert (told.label, told.rank) == ("seasonal_naive (told test answers)", 0)
+    assert (best.variant, best.rank, last.rank) == ("dlinear", 1, 2)
+    assert [row.variant for row in shown[0].ranked] == ["dlinear", "repeat"]
+    assert any("no test" in w and "seasonal_naive (told test answers)" in w for w in shown[0].warnings)
+    text = terminal(shown, [])
+    assert re.search(
+        r"^ +-  seasonal_naive \(told test answers\) +0\.1000 .* - ", text, re.MULTILINE
+    )  # mse, but no mae
+    assert "dlinear against repeat" in text
+    assert {name for c in comparisons(shown[0]) for name in (c.first, c.second)} == {"dlinear", "repeat"}
+    rows = {(r["variant"], r["metric"]): r for r in csv.DictReader(as_csv(shown).splitlines())}
+    assert (rows["seasonal_naive", "mse"]["rank"], rows["seasonal_naive", "mse"]["told"]) == ("", "test answers")
+    assert ("seasonal_naive", "mae") not in rows
+    assert r"$\mathbf{0.3800" in as_latex(shown)
+    html = as_html(shown, [])
+    assert html.count('class="best"') == 1
+    assert html.count("seasonal_naive (told test answers)") == 2  # in the table and in the note
+
+
+def test_who_is_told_answers_is_in_no_mean_rank_and_is_no_bar(
+    oracle: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(mean_ranks(boards(oracle) * 2)) == {"dlinear", "repeat"}
+    assert mean_ranks(boards(oracle[-1:])) == {}
+    (dataset,) = find_datasets("ltsf/etth1/96")
+    monkeypatch.setattr(type(dataset), "bar", "seasonal_naive")
+    assert not any(row.below for row in boards(oracle)[0].rows)
 
 
 class Page(HTMLParser):

@@ -15,8 +15,9 @@ from tsbench.dataset import Published
 from tsbench.datasets.generated import Shapes
 from tsbench.latex import as_latex
 from tsbench.plan import Suite, make_plan
-from tsbench.report import as_csv, as_html, terminal
+from tsbench.report import as_html, terminal
 from tsbench.run import Options, run_cell
+from tsbench.sheet import as_csv
 from tsbench.store import Store
 from tsbench.summary import boards
 from tsbench.tasks.classification import Classification

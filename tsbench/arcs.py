@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tsbench.data import Batch
 from tsbench.rna.sequences import decode
-from tsbench.svg import COLOURS, svg
+from tsbench.svg import COLOURS, NAMES, svg
 
-NAMES = ("first", "middle", "last")  # samples of a test set that the runner keeps
 WIDTH, HEIGHT = 420, 240  # of a drawing
 _RIGHT, _WRONG, _MISSED = COLOURS[0], COLOURS[1], "#999999"
 _LEVELS = 8  # shades of a map of values
@@ -36,20 +33,6 @@ def letters(batch: Batch) -> list[str]:
         " / ".join(decode(codes[real]) for codes, real in zip(sequences, reals, strict=True))
         for sequences, reals in zip(batch.inputs.cpu(), valid.cpu(), strict=True)
     ]
-
-
-def rounded(values: Any, digits: int = 4) -> Any:
-    """A tensor as nested lists of numbers with `digits` digits; NaN is None, for which JSON has a word."""
-    if isinstance(values, Tensor):
-        values = values.tolist()
-    if isinstance(values, list):
-        return [rounded(value, digits) for value in values]
-    return float(f"{values:.{digits}g}") if math.isfinite(values) else None
-
-
-def shortened(text: str, limit: int = 90) -> str:
-    """At most `limit` letters of a text."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def text_lines(lines: Sequence[str]) -> str:

@@ -50,18 +50,20 @@ def contests(shown: Sequence[Board]) -> list[Contest]:
     """One comparison for each family, task kind and protocol with enough data sets and models; none generated."""
     together: dict[tuple[str, str, str], list[Board]] = defaultdict(list)
     for board in shown:
-        if not board.generated:
+        if not board.generated and board.ranked:
             together[board.first["data"]["family"], board.kind.__name__, board.protocol].append(board)
     found = []
     for (family, _, protocol), boards in together.items():
         sets = _by_data(boards)
-        variants = {row.variant for board in boards for row in board.rows}
+        variants = {row.variant for board in boards for row in board.ranked}
         if len(sets) >= LEAST_DATASETS and len(variants) >= LEAST_MODELS:
             kind = boards[0].kind
             alike = [b for b in shown if b.generated and (b.kind, b.protocol) == (kind, protocol)]
             notes = [f"generated data are left out: {', '.join(b.dataset for b in alike)}"] if alike else []
             if sum(map(len, sets.values())) < len(boards):
                 notes.append("where two tables have one name, only the newest counts")
+            if told := dict.fromkeys(row.label for board in boards for row in board.rows if row.told):
+                notes.append(f"left out: {', '.join(told)}")
             found.append(_contest(f"{family}, {boards[0].protocol_words}", kind, sets, notes))
     return found
 
@@ -82,7 +84,7 @@ def _finished(board: Board) -> str:
 
 
 def _contest(title: str, kind: type[Task], sets: dict[str, list[Board]], notes: list[str]) -> Contest:
-    tables = [{row.variant: row.scores[kind.primary].mean for row in b.rows} for same in sets.values() for b in same]
+    tables = [{row.variant: row.scores[kind.primary].mean for row in b.ranked} for same in sets.values() for b in same]
     in_all = [v for v in dict.fromkeys(v for table in tables for v in table) if all(v in table for table in tables)]
     missing = {v: sum(v in table for table in tables) for table in tables for v in table if v not in in_all}
     if missing:
@@ -128,11 +130,12 @@ def contest_text(contest: Contest) -> str:
 
 
 def mean_ranks(all_boards: Sequence[Board]) -> dict[str, float]:
-    """Mean rank, best first, of the variants that are in every table; ranks are among these only."""
-    shared = set.intersection(*({row.variant for row in board.rows} for board in all_boards)) if all_boards else set()
+    """Mean rank, best first, of the variants that are in every table and told nothing; ranks are among these only."""
+    tables = [{row.variant for row in board.ranked} for board in all_boards]
+    shared = set.intersection(*tables) if tables else set()
     ranks: dict[str, list[int]] = defaultdict(list)
     for board in all_boards:
-        rows = [row for row in board.rows if row.variant in shared]
+        rows = [row for row in board.ranked if row.variant in shared]
         for row in rows:
             ranks[row.variant].append(1 + sum(other.rank < row.rank for other in rows))
     return dict(sorted(((v, statistics.fmean(r)) for v, r in ranks.items()), key=lambda item: item[1]))

@@ -22,11 +22,12 @@ def as_latex(shown: Sequence[Board]) -> str:
 
 def _table(chosen: Sequence[Board], metric: str) -> str:
     variants = list(dict.fromkeys(row.variant for board in chosen for row in board.rows))
-    lines = [" & ".join([_safe(metric.upper()), *map(_safe, variants)]) + r" \\", r"\midrule"]
+    labels = {row.variant: row.label for board in chosen for row in board.rows}
+    lines = [" & ".join([_safe(metric.upper()), *(_safe(labels[v]) for v in variants)]) + r" \\", r"\midrule"]
     for board in chosen:
         rows = {row.variant: row for row in board.rows}
         sign = -1 if board.kind.metrics[metric].higher_is_better else 1
-        best = min((sign * row.scores[metric].mean for row in board.rows if metric in row.scores), default=0.0)
+        best = min((sign * row.scores[metric].mean for row in board.ranked if metric in row.scores), default=0.0)
         cells = [_score(rows.get(variant), board, metric, sign * best) for variant in variants]
         mark = "$^*$" if board.generated else ""
         lines.append(" & ".join([_safe(board.dataset) + mark, *cells]) + r" \\")
@@ -53,6 +54,8 @@ def _caption(chosen: Sequence[Board], metric: str) -> str:
         if any(row.below for row in rows):
             bars = sorted({board.bar for board in chosen if board.bar})
             parts.append(rf"$^\downarrow$ a trained model below {_safe(', '.join(bars))}.")
+    if any(row.told for row in rows):
+        parts.append("A model that is told more than others may know is never the best.")
     if any(board.generated for board in chosen):
         parts.append("$^*$ generated data.")
     if any(p.defect for row in rows for p in row.published.values()):
@@ -71,7 +74,7 @@ def _score(row: Row | None, board: Board, metric: str, best: float) -> str:
         return "--"
     score = row.scores[metric]
     text = f"{score.mean:.4f}" if score.std is None else f"{score.mean:.4f} \\pm {score.std:.4f}"
-    text = f"\\mathbf{{{text}}}" if score.mean == best else text
+    text = f"\\mathbf{{{text}}}" if score.mean == best and not row.told else text
     if metric == board.kind.primary:
         text += r"^\downarrow" if row.below else ""
         text += r"\;[{:.2f}, {:.2f}]".format(*row.interval) if row.interval else ""

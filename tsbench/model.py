@@ -80,6 +80,9 @@ class Model(ABC):
         search_space: setting -> Optuna distribution.
         source: paper and code it follows.
         tiny: settings that make it small enough for the contract to be checked in seconds.
+        told: what it is told that it should predict, such as "test answers"; its scores are shown without a rank and
+            enter no test.
+        meaningless: metrics that say nothing of it; they are left out of tables.
     """
 
     Config: ClassVar[type] = NoSettings
@@ -92,6 +95,8 @@ class Model(ABC):
     search_space: ClassVar[Mapping[str, BaseDistribution]] = {}
     source: ClassVar[str] = ""
     tiny: ClassVar[Mapping[str, Any]] = {}
+    told: ClassVar[str] = ""
+    meaningless: ClassVar[tuple[str, ...]] = ()
 
     task: Any
     config: Any

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from tsbench.arcs import rounded, shortened
 from tsbench.data import Batch
-from tsbench.svg import COLOURS, Line, line_chart, svg
+from tsbench.svg import COLOURS, Line, line_chart, rounded, shortened, svg
 
 MOST_CHANNELS, MOST_POINTS = 4, 200  # of a series that is kept
 WIDTH, HEIGHT, TOP = 360, 180, 14

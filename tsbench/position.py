@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tsbench.plugins import find, part_spec
+from tsbench.plugins import find, names, part_spec
 from tsbench.settings import NoSettings, configure
 
 PACKAGE = "tsbench.positions"
@@ -138,3 +138,8 @@ def encoding_kind(spec: str) -> tuple[type[PositionEncoding], Any]:
     name, settings = part_spec(spec)
     kind = find(PACKAGE, name, PositionEncoding)
     return kind, configure(kind.Config, settings, f"position encoding {name}")
+
+
+def of_several_axes() -> list[str]:
+    """Names of the encodings for places that have several axes."""
+    return [name for name in names(PACKAGE) if find(PACKAGE, name, PositionEncoding).several]

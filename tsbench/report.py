@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import fnmatch
 import itertools
 import statistics
@@ -19,6 +18,7 @@ from tsbench.errors import TsbenchError
 from tsbench.grids import drawn, grids
 from tsbench.latex import as_latex
 from tsbench.registry import task_from_record
+from tsbench.sheet import as_csv
 from tsbench.stats import Comparison, compare
 from tsbench.store import Result, Store
 from tsbench.summary import Board, Row, Spread, boards
@@ -77,7 +77,7 @@ def terminal(shown: Sequence[Board], failures: Sequence[Result]) -> str:
 
 def _honest(shown: Sequence[Board]) -> list[Board]:
     """The tables whose scores may be counted together: none that TEST selected."""
-    return [board for board in shown if not board.selected_on_test]
+    return [board for board in shown if board.ranked and not board.selected_on_test]
 
 
 def _board_text(board: Board) -> str:
@@ -93,8 +93,8 @@ def _board_text(board: Board) -> str:
         line(header),
         *(line(cells) for cells in body),
     ]
-    if len(board.rows) > 1:
-        first, second = board.rows[:2]
+    if len(board.ranked) > 1:
+        first, second = board.ranked[:2]
         pair = next(c for c in comparisons(board) if {c.first, c.second} == {first.variant, second.variant})
         lines.append(f"  {first.variant} against {second.variant}: {pair.words}")
     flagged = dict.fromkeys(p.defect for row in board.rows for p in row.published.values() if p.defect)
@@ -120,7 +120,7 @@ def _cells(board: Board, chosen: Sequence[str] = ()) -> list[list[str]]:
     header += ["fit CPU s", "process MB", "parameters"]
     body = []
     for row in board.rows:
-        cells = [str(row.rank), row.variant + (" ↓" if row.below else ""), _score(row, primary)]
+        cells = [str(row.rank or "-"), row.label + (" ↓" if row.below else ""), _score(row, primary)]
         if bounded:
             cells.append("{:.3f}-{:.3f}".format(*row.interval) if row.interval else "-")
         cells += [*(_score(row, metric) for metric in others), str(len(row.seeds))]
@@ -147,69 +147,6 @@ def flag(published: Published) -> str:
 def show(spread: Spread) -> str:
     """`0.3768 ± 0.0099`; a single value has no spread."""
     return f"{spread.mean:.4f}" if spread.std is None else f"{spread.mean:.4f} ± {spread.std:.4f}"
-
-
-# ---------------------------------------------------------------- files
-
-
-def as_csv(shown: Sequence[Board]) -> str:
-    """One line for each data set, protocol, variant and metric."""
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [
-            "dataset",
-            "protocol",
-            "selected_on_test",
-            "generated",
-            "model",
-            "variant",
-            "metric",
-            "mean",
-            "std",
-            "interval_low",
-            "interval_high",
-            "seeds",
-            "rank",
-            "below_bar",
-            "published",
-            "difference",
-            "source",
-            "defect",
-            "fit_seconds",
-            "fit_cpu_seconds",
-            "peak_memory_mb",
-            "parameters",
-        ]
-    )
-    for board in shown:
-        for row in board.rows:
-            for metric, score in row.scores.items():
-                published = row.published.get(metric)
-                interval = row.interval if metric == board.kind.primary else None
-                writer.writerow(
-                    [
-                        board.dataset,
-                        board.protocol,
-                        board.selected_on_test,
-                        board.generated,
-                        row.model,
-                        row.variant,
-                        metric,
-                        score.mean,
-                    ]
-                    + ["" if score.std is None else score.std, *(interval or ("", ""))]
-                    + [" ".join(map(str, row.seeds)), row.rank, row.below]
-                    + (
-                        [published.value, row.difference(metric), published.source, published.defect]
-                        if published
-                        else [""] * 4
-                    )
-                    + [row.fit_seconds, row.fit_cpu_seconds, row.memory_mb, row.parameters]
-                )
-    return out.getvalue()
 
 
 # ---------------------------------------------------------------- page
@@ -256,7 +193,7 @@ def _page(board: Board) -> dict[str, Any]:
         "curves": curves(board),
         "groups": list(_groups(board)),
         "charts": [(row, *chart) for row in board.rows for chart in _charts(row)],
-        "examples": [(row.variant, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
+        "examples": [(row.label, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
     }
 
 
@@ -274,7 +211,7 @@ def _groups(board: Board) -> Iterator[tuple[str, str, list[list[str]]]]:
         names = sorted({name for column in columns for name in column})
         if names:
             cells = [[name, *(f"{c[name]:.4f}" if name in c else "" for c in columns)] for name in names]
-            yield kind, metric, [[kind, *(row.variant for row in board.rows)], *cells]
+            yield kind, metric, [[kind, *(row.label for row in board.rows)], *cells]
 
 
 def _means(seeds: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> dict[str, float]:
@@ -284,9 +221,9 @@ def _means(seeds: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> d
 
 
 def comparisons(board: Board) -> list[Comparison]:
-    """Paired tests between all models of a board, on the primary metric."""
+    """Paired tests between all ranked models of a board, on the primary metric."""
     higher = board.kind.metrics[board.kind.primary].higher_is_better
-    return compare({row.variant: row.units for row in board.rows}, higher)
+    return compare({row.variant: row.units for row in board.ranked}, higher)
 
 
 def curves(board: Board) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tsbench.caveats import caveats
 from tsbench.dataset import Dataset, Published
 from tsbench.errors import TsbenchError
 from tsbench.model import Model, NeuralModel
@@ -38,7 +39,9 @@ class Row:
         units: score of each unit on the primary metric, averaged over seeds; see `Task.unit`.
         tables: counts on test, such as a confusion matrix, summed over seeds; see `Scores.tables`.
         published: metric -> published score with its source.
-        rank: 1 is best on the primary metric.
+        told: what its model is told that others are not, see `Model.told`.
+        trained, stochastic: kinds of model; see `Model`.
+        rank: 1 is best on the primary metric; 0 for a model that is told something.
         below: True for a trained model that does not reach the data set's bar.
     """
 
@@ -55,9 +58,17 @@ class Row:
     fit_cpu_seconds: float
     memory_mb: float
     results: list[Result]
+    told: str
+    trained: bool
+    stochastic: bool
     published: dict[str, Published] = field(default_factory=dict)
     rank: int = 0
     below: bool = False
+
+    @property
+    def label(self) -> str:
+        """The variant, marked with what it is told."""
+        return f"{self.variant} (told {self.told})" if self.told else self.variant
 
     def difference(self, metric: str) -> float | None:
         """Our mean minus the published score."""
@@ -89,6 +100,11 @@ class Board:
     def first(self) -> Result:
         """One of its results, for what all of them share."""
         return self.rows[0].results[0]
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows that may be compared, best first: of models that are told no more than others."""
+        return [row for row in self.rows if not row.told]
 
     @property
     def selected_on_test(self) -> bool:
@@ -158,7 +174,7 @@ def _board(label: str, protocol: str, results: list[Result], models: Sequence[st
         if row.variant == row.model:  # a published score belongs to the published settings
             row.published = {p.metric: p for p in published if p.model == row.model}
     bar = dataset.bar if dataset else None
-    reached = next((row for row in rows if row.variant == bar), None)
+    reached = next((row for row in rows if row.variant == bar and not row.told), None)
     _rank(rows, kind)
     _mark(rows, reached)
     rows = [row for row in rows if _matches((row.model, row.variant), models)]
@@ -175,7 +191,7 @@ def _board(label: str, protocol: str, results: list[Result], models: Sequence[st
         first["data"]["digest"],
         bar,
         _best_first([p for p in published if p.model not in beside], kind),
-        _below_bar(rows, bar, reached, kind.primary) + _warnings(rows, first),
+        _below_bar(rows, bar, reached, kind.primary) + caveats(rows, first),
     )
 
 
@@ -198,26 +214,23 @@ def _best_first(published: list[Published], kind: type[Task]) -> list[Published]
 
 
 def _rank(rows: list[Row], kind: type[Task]) -> None:
-    """Sort rows by the primary metric, best first; equal means share a rank."""
+    """Sort rows by the primary metric, best first; equal means share a rank, and who is told something has none."""
     sign = -1 if kind.metrics[kind.primary].higher_is_better else 1
     rows.sort(key=lambda row: sign * row.scores[kind.primary].mean)
+    scores = [sign * row.scores[kind.primary].mean for row in rows if not row.told]
     for row in rows:
-        row.rank = 1 + sum(sign * r.scores[kind.primary].mean < sign * row.scores[kind.primary].mean for r in rows)
-
-
-def _trained(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if issubclass(_model(row.model) or Model, NeuralModel)]
+        row.rank = 0 if row.told else 1 + sum(score < sign * row.scores[kind.primary].mean for score in scores)
 
 
 def _mark(rows: list[Row], reached: Row | None) -> None:
     """Mark the trained models that rank behind the bar."""
-    for row in _trained(rows):
-        row.below = reached is not None and row.rank > reached.rank
+    for row in rows:
+        row.below = row.trained and reached is not None and row.rank > reached.rank
 
 
 def _below_bar(rows: list[Row], bar: str | None, reached: Row | None, metric: str) -> list[str]:
     """Say which trained models rank behind the bar."""
-    if bar is None or not _trained(rows):
+    if bar is None or not any(row.trained for row in rows):
         return []
     if reached is None:
         return [f"{bar}, the cheap model that trained ones must beat, was not run here"]
@@ -237,7 +250,9 @@ def _origin(result: Result) -> tuple[str, str]:
 
 
 def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
-    scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in results[0]["scores"]["test"]}
+    model = _model(results[0]["cell"]["model"])
+    metrics = [m for m in results[0]["scores"]["test"] if m not in model.meaningless]
+    scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in metrics}
     units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
     samples = results[0]["data"]["samples"]["test"]
     return Row(
@@ -254,6 +269,9 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
         fit_cpu_seconds=statistics.median(_fit(r["cpu_seconds"]) for r in results),
         memory_mb=max(r["peak_memory_mb"] for r in results),
         results=results,
+        told=model.told,
+        trained=issubclass(model, NeuralModel),
+        stochastic=model.stochastic,
     )
 
 
@@ -272,48 +290,9 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
 
 
-def _warnings(rows: list[Row], first: Result) -> list[str]:
-    found = []
-    single = [r.variant for r in rows if len(r.seeds) == 1 and getattr(_model(r.model), "stochastic", True)]
-    if single:
-        found.append(f"one seed only, so no spread is known: {', '.join(single)}")
-    unfinished = [r.variant for r in rows if any(_still_improving(result) for result in r.results)]
-    if unfinished:
-        found.append(f"best at the last epoch allowed, so more epochs may help: {', '.join(unfinished)}")
-    if first["data"]["generated"]:
-        found.append("the data are generated by a program; no claim about real data follows")
-    found += first["data"].get("notes", [])
-    if pretrained := [r.variant for r in rows if r.results[0]["cell"]["settings"].get("pretrained")]:
-        found.append(f"pre-trained on sequences that were not compared with the test set: {', '.join(pretrained)}")
-    unknown = [s["file"] for s in first["data"]["sources"] if s["sha256"] is None and s["url"]]
-    if unknown:
-        found.append(f"no trustworthy checksum is known for {', '.join(unknown)}; shape was checked, content was not")
-    if any(r["data"].get("verified") is False for row in rows for r in row.results):
-        found.append("the file's checksum is not the canonical one: same shape, but perhaps other numbers")
-    if len({r["data"]["samples"]["test"] for row in rows for r in row.results}) > 1:
-        found.append(
-            "the protocol leaves out the last partial batch, so models with other batch sizes see other windows"
-        )
-    versions = {r["environment"]["torch"] for row in rows for r in row.results}
-    if len(versions) > 1:
-        found.append(f"made with different torch versions: {', '.join(sorted(versions))}")
-    return found
-
-
-def _still_improving(result: Result) -> bool:
-    """Training ended by its number of epochs, on its best validation score."""
-    kind = task_kinds()[result["task"]["kind"]]
-    name = f"validation_{kind.primary}"
-    curves = [curve[name] for curve in result["curves"] if name in curve]
-    if len(curves) < max(2, result["cell"]["settings"].get("epochs", 0)):
-        return False
-    best = max if kind.metrics[kind.primary].higher_is_better else min
-    return bool(curves[-1] != best(curves[:-1]) and curves[-1] == best(curves))  # a score that stays is no progress
-
-
-def _model(name: str) -> type[Model] | None:
-    """The model's class, or None if its file or plug-in is no longer here."""
+def _model(name: str) -> type[Model]:
+    """The model's class; the base class if its file or plug-in is no longer here."""
     try:
         return find_model(name)
     except TsbenchError:
-        return None
+        return Model

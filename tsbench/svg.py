@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
+
+from torch import Tensor
 
 #: Okabe and Ito's colours, told apart by colour-blind readers, each with its own dash pattern for print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 DASHES = ("", "6 3", "2 2", "8 3 2 3", "1 2", "10 4", "4 1", "3 5")
+NAMES = ("first", "middle", "last")  # samples of a test set that the runner keeps
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,20 @@ def grid(charts: Sequence[str], columns: int, width: int = 320, height: int = 15
     ]
     rows = math.ceil(len(charts) / columns)
     return svg("".join(placed), width * min(columns, len(charts)), height * rows)
+
+
+def rounded(values: Any, digits: int = 4) -> Any:
+    """A tensor as nested lists of numbers with `digits` digits; NaN is None, for which JSON has a word."""
+    if isinstance(values, Tensor):
+        values = values.tolist()
+    if isinstance(values, list):
+        return [rounded(value, digits) for value in values]
+    return float(f"{values:.{digits}g}") if math.isfinite(values) else None
+
+
+def shortened(text: str, limit: int = 90) -> str:
+    """At most `limit` letters of a text."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def svg(content: str, width: int, height: int) -> str:

@@ -55,7 +55,7 @@ def most_saved(saved: Tensor, n: Tensor, m: Tensor) -> Tensor:
     return table[n, columns - m, torch.arange(pairs, device=n.device)]
 
 
-def walk(cost: Tensor, n: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+def cheapest_path(cost: Tensor, n: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     """Cells (i, j) of the cheapest walk from (0, 0) to (n - 1, m - 1), last first, `(cell, pair)` each, then -1.
 
     A step goes one on in either path or in both; where walks cost the same, one that goes on in both is taken, else

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsbench.arcs import NAMES, rounded
 from tsbench.data import Batch
 from tsbench.gaze.samples import END
-from tsbench.svg import COLOURS, DASHES, Line, grid, line_chart, svg
+from tsbench.svg import COLOURS, DASHES, NAMES, Line, grid, line_chart, rounded, svg
 from tsbench.tasks.task import Counts
 
 FOUND = 60  # fixations of the search curve; later counts as never

@@ -10,20 +10,24 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
 from tsbench.data import Batch, Samples, like_size
 from tsbench.gaze.samples import BEGIN, END
-from tsbench.gaze.walk import NEVER, ScanpathModel, Walk
+from tsbench.gaze.walk import NEVER, ScanpathModel, Walk, luck
 from tsbench.model import Run, State
 from tsbench.tasks.scanpath import Scanpath
 
-SEED = 11  # of the lengths of paths: all floors make paths of the same lengths
-LEAST = 1e-4  # share of the uniform choice, and of the other; it is fitted this exactly
+FLOOR_SEED = 11  # of the lengths of paths: all floors make paths of the same lengths
+TIE_SEED = 12
+LEAST = 1e-4  # share of the uniform choice, and of the other
+TIE = 1e-4  # by which one of several best logits, taken by chance, is raised above the others
 
 
 class Floor(ScanpathModel):
@@ -85,14 +89,13 @@ class Floor(ScanpathModel):
         self.share = self._uniform_share(batches)
 
     def _uniform_share(self, batches: Sequence[Batch]) -> Tensor:
-        """The share under which training fixations are most likely: where the slope, which only falls, is 0."""
+        """The share under which training fixations are most likely."""
         own, chance = (torch.cat(p) for p in zip(*(self._fixated(batch) for batch in batches), strict=True))
-        low, high = LEAST, 1 - LEAST
-        while high - low > LEAST:
-            share = (low + high) / 2
-            rising = ((chance - own) / (share * chance + (1 - share) * own)).sum() > 0
-            low, high = (share, high) if rising else (low, share)
-        return torch.tensor((low + high) / 2)
+
+        def cost(share: float) -> float:
+            return -float((share * chance + (1 - share) * own).log().sum())
+
+        return torch.tensor(least(cost, LEAST, 1 - LEAST))
 
     def _fixated(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Probability of each object fixated, under `choice` and under a uniform one, `(fixation,)` float64."""
@@ -119,14 +122,13 @@ class Floor(ScanpathModel):
         return log_p.clamp(min=NEVER)
 
     def walk(self, batch: Batch, copies: int) -> Walk:
-        """Paths that follow `pick`."""
-        rows = batch.map(lambda t: t.repeat_interleave(copies, 0))
-        return _FloorWalk(self, rows, self.drawn_lengths(len(rows), rows.inputs.device))
+        """Paths that follow `pick`; greedy ones take the likeliest token, and of several one by chance."""
+        return _FloorWalk(self, batch, copies)
 
-    def drawn_lengths(self, rows: int, device: torch.device) -> Tensor:
-        """Lengths of training paths, `(row,)`."""
-        random = torch.Generator(device).manual_seed(SEED)
-        return torch.multinomial(self.lengths.to(device), rows, replacement=True, generator=random)
+    def drawn_lengths(self, batch: Batch, copies: int) -> Tensor:
+        """Lengths of training paths, one drawn for each path, `(batch * copies,)`."""
+        sums = self.lengths.to(batch.inputs.device).double().cumsum(0)
+        return torch.searchsorted(sums, luck(batch, copies, FLOOR_SEED) * sums[-1], right=True)
 
     def over(self, batch: Batch, seen: Tensor, made: int, lengths: Tensor) -> Tensor:
         """Which paths end now, `(row,)`."""
@@ -154,15 +156,20 @@ class Floor(ScanpathModel):
 class _FloorWalk:
     """Paths of a floor under way: what each has seen, and how long it is to be."""
 
-    def __init__(self, model: Floor, batch: Batch, lengths: Tensor) -> None:
-        self.model, self.batch, self.lengths, self.made = model, batch, lengths, 0
-        self.seen = torch.zeros_like(batch.real)
+    def __init__(self, model: Floor, batch: Batch, copies: int) -> None:
+        self.model, self.begun, self.copies = model, batch, copies
+        self.batch, self.lengths, self.made = repeated(batch, copies), model.drawn_lengths(batch, copies), 0
+        self.rows = torch.arange(len(self.lengths), device=self.lengths.device)
+        self.seen = torch.zeros_like(self.batch.real)
 
     def next(self, last: Tensor) -> Tensor:
         """Log-probabilities `(row, token)`; END is certain or impossible."""
         self.seen = self.seen.scatter(1, last[:, None], True)
         seen = self.seen[:, None]
         log_p = self.model.pick(self.batch, last[:, None], seen)[:, 0].clamp(min=NEVER)
+        best = log_p == log_p.amax(1, keepdim=True)
+        which = (luck(self.begun, self.copies, TIE_SEED, self.made)[self.rows] * best.sum(1)).long()
+        log_p = log_p + TIE * (best & (best.cumsum(1) - 1 == which[:, None]))
         over = self.model.over(self.batch, seen, self.made, self.lengths)
         self.made += 1
         log_p = log_p.masked_fill(over[:, None], NEVER)
@@ -172,7 +179,7 @@ class _FloorWalk:
     def keep(self, rows: Tensor) -> None:
         """Go on with the rows at these indices only."""
         self.batch = self.batch.map(lambda t: t[rows])
-        self.seen, self.lengths = self.seen[rows], self.lengths[rows]
+        self.seen, self.lengths, self.rows = self.seen[rows], self.lengths[rows], self.rows[rows]
 
 
 class GivenWalk:
@@ -190,6 +197,12 @@ class GivenWalk:
     def keep(self, rows: Tensor) -> None:
         """Go on with the rows at these indices only."""
         self.paths = self.paths[rows]
+
+
+def repeated(batch: Batch, copies: int) -> Batch:
+    """Each sample `copies` times, without what a walk has no use for: the fixations of people."""
+    more = {name: t for name, t in batch.more.items() if name not in ("points", "durations", "peers")}
+    return replace(batch, more=more).map(lambda t: t.repeat_interleave(copies, 0))
 
 
 def history(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -235,19 +248,8 @@ def offsets(batch: Batch, last: Tensor) -> Tensor:
     return places[:, None] - at[:, :, None]
 
 
-def least(cost: Callable[[float], float], low: float, high: float, tolerance: float = 1e-3) -> float:
-    """Where between `low` and `high` (both over 0) a cost with one valley is least, by golden section of logarithms."""
-    golden = (math.sqrt(5) - 1) / 2
-    a, b = math.log(low), math.log(high)
-    c, d = b - golden * (b - a), a + golden * (b - a)
-    at_c, at_d = cost(math.exp(c)), cost(math.exp(d))
-    while b - a > tolerance:
-        if at_c < at_d:
-            b, d, at_d = d, c, at_c
-            c = b - golden * (b - a)
-            at_c = cost(math.exp(c))
-        else:
-            a, c, at_c = c, d, at_d
-            d = a + golden * (b - a)
-            at_d = cost(math.exp(d))
-    return math.exp((a + b) / 2)
+def least(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Where between `low` and `high` (both over 0) a cost with one valley is least, to a thousandth of it."""
+    ends = (math.log(low), math.log(high))
+    found = minimize_scalar(lambda x: cost(math.exp(x)), bounds=ends, method="bounded", options={"xatol": 1e-3})
+    return math.exp(found.x)

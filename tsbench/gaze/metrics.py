@@ -1,8 +1,10 @@
-"""How like human paths the paths of a model are: all measures of two paths, and what paths do by themselves."""
+"""How like human paths the paths of a model are: all measures of two paths, and what paths do by themselves.
+
+Of the library only: `pairs`, `found_curve` (runs keep counts, see `drawing.tallies`), `fixation_map` and `nss`.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +23,6 @@ class Conventions:
     """What changes the numbers; print it beside every score.
 
     Attributes:
-        self_pairs: a path may be paired with itself and with others of the same subject.
         first: the first fixation, often at the centre where a cross was, counts.
         longest: fixations of a path that count; 0 for all.
         grid: columns and rows of the cells that are compared as strings.
@@ -32,7 +33,6 @@ class Conventions:
         pad_short: MultiMatch fills paths of fewer than three fixations, as OAT does; else it is undefined for them.
     """
 
-    self_pairs: bool = False
     first: bool = True
     longest: int = 0
     grid: tuple[int, int] = (5, 5)
@@ -42,11 +42,15 @@ class Conventions:
     temporal_bin: float = 0.0
     pad_short: bool = False
 
+    def __post_init__(self) -> None:
+        """A record gives pairs as lists."""
+        for name in ("grid", "bins"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def __str__(self) -> str:
         """One line."""
         return "; ".join(
             [
-                "pairs of " + ("any subjects, self-pairs in" if self.self_pairs else "different subjects"),
                 "first fixation " + ("in" if self.first else "out"),
                 f"at most {self.longest} fixations" if self.longest else "all fixations",
                 "SS and SED over objects, also as a share of the longer path",
@@ -57,6 +61,9 @@ class Conventions:
                 + ("filled with (1, 1)" if self.pad_short else "undefined"),
             ]
         )  # fmt: skip
+
+
+CONVENTIONS = Conventions()
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def compare(human: Paths, model: Paths, size: Tensor, how: Conventions) -> dict[
         human: one path a pair.
         model: the same; TDE and STDE say how far these are from human ones, the rest are symmetric.
         size: `(pair, 2)` px: width and height of each display.
-        how: conventions; `self_pairs` is for `pairs`.
+        how: conventions.
     """
     a, b = human.cut(how), model.cut(how)
     grids = cells(a.points, size, how.grid), cells(b.points, size, how.grid)
@@ -112,19 +119,19 @@ def compare(human: Paths, model: Paths, size: Tensor, how: Conventions) -> dict[
     }  # fmt: skip
 
 
-def pairs(display: Tensor, subject: Tensor, how: Conventions, most: int = 0, seed: int = 0) -> Tensor:
+def pairs(display: Tensor, subject: Tensor, most: int = 0, seed: int = 0, self_pairs: bool = False) -> Tensor:
     """Ordered pairs of paths on the same display by different subjects, `(2, pair)` int64.
 
     Args:
         display: `(path,)`: one number for each display, or for each display and what is searched for on it.
         subject: `(path,)`.
-        how: with `self_pairs`, all pairs on a display, each path with itself too.
         most: pairs that are drawn if there are more; 0 for all.
         seed: of the draw.
+        self_pairs: all pairs on a display, those of one subject and each path with itself too.
     """
     groups = [torch.nonzero(display == one)[:, 0] for one in display.unique()]
     found = torch.cat([torch.cartesian_prod(g, g).T for g in groups] or [display.new_zeros(2, 0)], 1)
-    if not how.self_pairs:
+    if not self_pairs:
         found = found[:, subject[found[0]] != subject[found[1]]]
     if most and most < found.shape[1]:
         drawn = torch.randperm(found.shape[1], generator=torch.Generator().manual_seed(seed))[:most]
@@ -188,14 +195,15 @@ def scanpath_ratio(points: Tensor, target: Tensor) -> Tensor:
     """Straight way from the first fixation to the target, over the length of the path, `(path,)`, at most 1.
 
     The way ends at the centre of the target's box (as in HAT, Yang et al. 2024). It is a measure of paths that found
-    the target: leave others out. A path of no length has 1, unless it is at the very centre or empty: NaN.
+    the target: leave others out. A path of no length has 1; NaN for an empty one.
 
     Args:
         points: `(path, step, 2)` px, then NaN.
         target: `(path, 2)` px: centre of the target.
     """
     length = points.double().diff(dim=1).norm(dim=-1).nansum(1)
-    return ((points[:, 0].double() - target).norm(dim=-1) / length).clamp(max=1)
+    straight = (points[:, 0].double() - target).norm(dim=-1)
+    return (straight / length).clamp(max=1).masked_fill((straight == 0) & (length == 0), 1)
 
 
 def fixation_map(points: Tensor, width: int, height: int) -> Tensor:
@@ -235,18 +243,3 @@ def _pixels(points: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Te
     path, step = ((points >= 0) & (points < extent)).all(-1).nonzero(as_tuple=True)
     x, y = points[path, step].long().unbind(1)
     return path, x, y
-
-
-def nll(log_p: Tensor) -> Tensor:
-    """Mean negative log probability of fixations `(fixation,)`, nats, 0-d."""
-    return -log_p.double().mean()
-
-
-def information_gain(log_p: Tensor, baseline: Tensor) -> Tensor:
-    """Bits a fixation by which a model is ahead of a baseline, 0-d (Kümmerer, Wallis and Bethge 2015).
-
-    Args:
-        log_p: `(fixation,)` log probability under the model, nats.
-        baseline: the same under the baseline, such as the centre bias.
-    """
-    return (log_p.double() - baseline.double()).mean() / math.log(2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.gaze.alignment import in_blocks, steps, walk
+from tsbench.gaze.alignment import cheapest_path, in_blocks, steps
 
 PARTS = ("shape", "direction", "length", "position", "duration")
 LEAST = 3  # fixations of a path; with fewer it has no two saccades to compare
@@ -27,7 +27,7 @@ def multimatch(
     Saccades are aligned along the cheapest walk from the first pair of them to the last, the cost being the length of
     their difference; each part is 1 less the median difference along it, over its greatest (twice the diagonal of the
     display, pi, the diagonal, the diagonal, the longer duration). Paths are not simplified. Where walks cost the same,
-    `alignment.walk` says which is taken; other programs may take another. NaN for paths of fewer than three
+    `alignment.cheapest_path` says which is taken; other programs may take another. NaN for paths of fewer than three
     fixations, and for the duration where none is known.
 
     Args:
@@ -67,7 +67,7 @@ def _medians(first: Tensor, first_durations: Tensor, second: Tensor, second_dura
     a, b = first.diff(dim=1), second.diff(dim=1)
     x, y = (p.T[:, None] - q.T for p, q in zip(a.unbind(-1), b.unbind(-1), strict=True))  # (first, second, pair)
     cost = x.square_().addcmul_(y, y).sqrt_()
-    i, j = walk(cost, steps(a), steps(b))
+    i, j = cheapest_path(cost, steps(a), steps(b))
     pair, on = torch.arange(len(first), device=first.device), i >= 0
 
     def at(values: Tensor, step: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ import pandas as pd
 import scipy.io
 
 from tsbench.errors import DataError
-from tsbench.rna.files import read_bytes, read_text
-
-CUT = "The copy is cut or damaged: get the file again."
+from tsbench.files import CUT as CUT
+from tsbench.files import read_bytes, read_text
 
 
 def read_json(path: Path) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tsbench.errors import DataError, unknown
+from tsbench.errors import DataError, UsageError, unknown
 from tsbench.gaze.scene import Display, Scenes, Trial
 
 NOTHING = -1  # the object of a fixation on none
@@ -51,6 +51,8 @@ class Rules:
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise unknown(f"value of {name}", getattr(self, name), words)
+        if self.on == "recorded" and (self.near or self.nowhere == "nearest"):
+            raise UsageError("on=recorded takes no box: leave out near and nowhere=nearest, or set on=boxes")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class ScanpathSamples:
         durations: `(trial, step)` ms.
         peers: `(trial, peer)` int64: trials of other subjects that search the same on the same display, then -1; they
             count in `all_paths`, which are those of the whole recording.
+        trial: `(trial,)` int64: numbers in the whole recording.
         given: models are told where the target is.
         groups: what a trial shares with others (picture, target, subject, layout): name -> group of each trial.
     """
@@ -53,6 +54,7 @@ class ScanpathSamples:
     durations: Tensor
     peers: Tensor
     all_paths: Tensor
+    trial: Tensor
     given: bool = field(kw_only=True)
     groups: Mapping[str, np.ndarray] = field(default_factory=dict, kw_only=True)
 
@@ -85,7 +87,7 @@ class ScanpathSamples:
             [names[t.subject] for t in trials], np.array([t.cue for t in trials], np.float32).reshape(len(trials), -1),
             targets, paths, points,
             _padded([t.durations[k] for t, k in zip(trials, kept, strict=True)], np.nan, steps).astype(np.float32),
-            _peers(scenes), paths,
+            _peers(scenes), paths, np.arange(len(trials)),
         )  # fmt: skip
         return cls(*(torch.as_tensor(array) for array in arrays), given=given)
 
@@ -104,7 +106,7 @@ class ScanpathSamples:
 
     def select(self, indices: Tensor) -> ScanpathSamples:
         """The trials at `indices`; displays stay."""
-        own = ("display", "subject", "cue", "targets", "paths", "points", "durations", "peers")
+        own = ("display", "subject", "cue", "targets", "paths", "points", "durations", "peers", "trial")
         groups = {name: group[indices.cpu().numpy()] for name, group in self.groups.items()}
         return replace(self, groups=groups, **{name: getattr(self, name)[indices] for name in own})
 
@@ -129,7 +131,7 @@ class ScanpathSamples:
         """Trials, cut to the most objects and steps among them.
 
         `more` holds `targets` (batch, token), `points` (batch, step, 2) and `durations` of the fixations, `unit` and
-        `size` (batch, 2) px, `display` and `subject`, and `peers` (batch, peer, step): other subjects' paths.
+        `size` (batch, 2) px, `display`, `subject` and `trial`, and `peers` (batch, peer, step): other subjects' paths.
         """
         display, paths = self.display[indices], self.paths[indices]
         tokens, steps = int(self.counts[display].max()), int((paths >= 0).sum(1).max())
@@ -150,6 +152,7 @@ class ScanpathSamples:
             "size": self.size[display],
             "display": display,
             "subject": self.subject[indices],
+            "trial": self.trial[indices],
             "peers": found,
         }
         valid = torch.arange(tokens, device=display.device) < self.counts[display, None]

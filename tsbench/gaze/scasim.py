@@ -1,4 +1,4 @@
-"""Scasim: how much time two paths spend in unlike places."""
+"""Scasim: how much time two paths spend in unlike places. Of the library only: models of runs have no durations."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from tsbench.gaze.samples import END
 from tsbench.gaze.strings import edit_distance, sequence_score
 from tsbench.tasks.task import Counts, Scores
 
-CONVENTIONS = Conventions()
-CENTRE = 0.25  # deviation of the centre bias, as a share of the display's width and height
+PARTIAL = {"multimatch_shape": "multimatch", "tde_2": "tde_2", "tde_3": "tde_3"}  # not every pair has these
 
 
 @dataclass(frozen=True)
@@ -40,22 +39,25 @@ class WalkMeter:
 
     Attributes:
         displays, subjects: their names.
+        how: conventions of comparing paths.
+        centre: deviation of the centre bias, as a share of the display's width and height.
         trials: name -> `(trial,)`; those of `likelihood` are sums over fixations, the others means over paths.
         behaviours: of human, drawn and greedy paths, `(trial, 5)` each.
         tallies: counts of human paths and of drawn ones, see `tsbench.gaze.drawing`.
     """
 
-    def __init__(self, displays: Sequence[str] = (), subjects: Sequence[str] = ()) -> None:
-        self.displays, self.subjects = displays, subjects
+    def __init__(self, displays: Sequence[str], subjects: Sequence[str], how: Conventions, centre: float) -> None:
+        self.displays, self.subjects, self.how, self.centre = displays, subjects, how, centre
         self.display: list[Tensor] = []
         self.subject: list[Tensor] = []
         self.trials: dict[str, list[Tensor]] = {}
         self.behaviours: dict[str, list[Tensor]] = {"human": [], "drawn": [], "greedy": []}
+        self.human_ratio: list[Tensor] = []
         self.tallies: dict[str, Counts] = {}
 
     def update(self, answer: Tensor | Walked, batch: Batch) -> None:
         """Add trials: their likelihood alone where an epoch is chosen, else paths too."""
-        found = likelihood(answer.logits if isinstance(answer, Walked) else answer, batch)
+        found = likelihood(answer.logits if isinstance(answer, Walked) else answer, batch, self.centre)
         if isinstance(answer, Walked):
             found |= self._likeness(answer, batch)
         self.display.append(batch.more["display"].cpu())
@@ -66,12 +68,14 @@ class WalkMeter:
     def _likeness(self, answer: Walked, batch: Batch) -> dict[str, Tensor]:
         human, targets = human_paths(batch), batch.more["targets"]
         self.behaviours["human"].append(behaviour(human.objects, targets).cpu())
+        self.human_ratio.append(ratio(human, batch).cpu())
         rows, drawn = made_paths(answer.drawn, batch)
         copies = answer.drawn.shape[1]
-        each = compare(human[rows], drawn, batch.more["size"][rows], CONVENTIONS)
+        each = compare(human[rows], drawn, batch.more["size"][rows], self.how)
         five = behaviour(drawn.objects, targets[rows])
         each |= {name: five[:, i] for i, name in enumerate(BEHAVIOUR)}
-        each["ratio"] = scanpath_ratio(drawn.points, goals(batch)[rows]).where(five[:, 0] == 1, torch.nan)
+        each |= {f"{name}_known": each[metric].isfinite().double() for metric, name in PARTIAL.items()}
+        each["ratio"] = ratio(drawn, batch)
         found = {name: values.unflatten(0, (-1, copies)).nanmean(1) for name, values in each.items()}
         self.behaviours["drawn"].append(five.unflatten(0, (-1, copies)).nanmean(1).cpu())
         everyone = [batch.target, *answer.drawn.unbind(1)]
@@ -103,6 +107,10 @@ class WalkMeter:
             if self.behaviours[name]:
                 made, human = (torch.cat(self.behaviours[n]) for n in (name, "human"))
                 values[f"{prefix}delta"] = float(delta(made, human))
+        if self.behaviours["human"]:
+            mean = torch.cat(self.behaviours["human"]).nanmean(0).tolist()
+            people = dict(zip(BEHAVIOUR, mean, strict=True)) | {"ratio": float(torch.cat(self.human_ratio).nanmean())}
+            values |= {f"human_{name}": value for name, value in people.items() if not math.isnan(value)}
         groups = {
             "subject": _named(self.subjects, torch.cat(self.subject), known),
             "display": _named(self.displays, torch.cat(self.display), known),
@@ -128,35 +136,54 @@ def _named(
     return found
 
 
-def likelihood(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+def likelihood(logits: Tensor, batch: Batch, deviation: float) -> dict[str, Tensor]:
     """Of each trial `(batch,)`, summed over its fixations: END counts for `nll` only.
 
     `gain`, bits over the centre bias, compares probabilities among objects: a Gaussian around the display's centre says
-    nothing of when a path ends.
+    nothing of when a path ends (information gain: Kümmerer, Wallis and Bethge 2015).
     """
     real, move = batch.target >= 0, batch.target > END
     token = batch.target.clamp(min=0)[..., None]
     log_p = logits.double().log_softmax(-1).gather(-1, token)[..., 0]
     among = logits.double()[..., END + 1 :].log_softmax(-1).gather(-1, (token - 1).clamp(min=0))[..., 0]
-    centre = centre_bias(batch)[:, None].expand(*token.shape[:2], -1).gather(-1, token)[..., 0]
+    assert batch.places is not None
+    there = batch.real & (torch.arange(logits.shape[-1], device=logits.device) > END)
+    bias = centre_bias(batch.places, batch.more["unit"], batch.more["size"], there, deviation)
+    centre = bias[:, None].expand(*token.shape[:2], -1).gather(-1, token)[..., 0]
     gain = ((among - centre) / math.log(2)).where(move, 0.0).sum(1)
     return {"nll": -(log_p * real).sum(1), "fixations": real.sum(1), "gain": gain, "moves": move.sum(1)}
 
 
-def centre_bias(batch: Batch) -> Tensor:
-    """Log probability of each object by its distance from the display's centre, `(batch, token)`; of END -inf."""
-    assert batch.places is not None
-    away = batch.places[..., :2] * (batch.more["unit"] / batch.more["size"])[:, None] - 0.5
-    there = batch.real.clone()
-    there[:, END] = False
-    return (-0.5 * (away.double() / CENTRE).square().sum(-1)).masked_fill(~there, -math.inf).log_softmax(-1)
+def centre_bias(places: Tensor, unit: Tensor, size: Tensor, there: Tensor, deviation: float) -> Tensor:
+    """Log probability of each object by its distance from the display's centre, `(display, token)`; -inf if not there.
+
+    Args:
+        places: `(display, token, 4)` units.
+        unit, size: `(display, 2)` px.
+        there: tokens that are objects, `(display, token)`.
+        deviation: of the Gaussian, as a share of width and height.
+    """
+    away = places[..., :2] * (unit / size)[:, None] - 0.5
+    return (-0.5 * (away.double() / deviation).square().sum(-1)).masked_fill(~there, -math.inf).log_softmax(-1)
 
 
-def goals(batch: Batch) -> Tensor:
-    """Middle of the targets, `(batch, 2)` px."""
+def ratio(paths: Paths, batch: Batch) -> Tensor:
+    """Straight way from the display's centre to the target over the way made, `(path,)`; NaN if it ends elsewhere.
+
+    The eye is taken to be at the centre before the first fixation, so that a path of one fixation has a way too. Of
+    several targets, it is the one at which the path ends.
+
+    Args:
+        paths: some for each sample of the batch, `(batch * copy)`.
+        batch: the trials.
+    """
     assert batch.places is not None
-    targets = batch.more["targets"].to(batch.places.dtype)
-    return (targets[:, None] @ batch.places[..., :2])[:, 0] / targets.sum(1, keepdim=True) * batch.more["unit"]
+    rows = torch.arange(len(batch), device=paths.objects.device).repeat_interleave(len(paths.objects) // len(batch))
+    unit, size = batch.more["unit"][rows], batch.more["size"][rows]
+    last = paths.objects.gather(1, ((paths.objects >= 0).sum(1, keepdim=True) - 1).clamp(min=0)).clamp(min=END)
+    goal = batch.places[rows, last[:, 0], :2] * unit
+    found = scanpath_ratio(torch.cat([size[:, None] / 2, paths.points], 1), goal)
+    return found.where(batch.more["targets"][rows, last[:, 0]], torch.nan)
 
 
 def human_paths(batch: Batch) -> Paths:

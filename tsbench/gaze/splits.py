@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from tsbench.data import Splits
 from tsbench.errors import DataError, UsageError, unknown
-from tsbench.gaze.samples import ScanpathSamples
+from tsbench.gaze.metrics import CONVENTIONS, Conventions
+from tsbench.gaze.samples import END, ScanpathSamples
 from tsbench.gaze.scene import Scenes
-from tsbench.gaze.scores import CONVENTIONS
+from tsbench.gaze.scores import centre_bias
 from tsbench.inputs import Objects
 from tsbench.leakage import with_leakage
 from tsbench.tasks.scanpath import Scanpath
@@ -64,7 +67,7 @@ def parted(groups: Sequence[str] | np.ndarray, seed: int) -> tuple[Tensor, Tenso
     return train, validation, test
 
 
-def scanpath_splits(scenes: Scenes, protocol: str, seed: int, given: bool) -> Splits:
+def scanpath_splits(scenes: Scenes, protocol: str, seed: int, given: bool, how: Conventions = CONVENTIONS) -> Splits:
     """Train, validation and test, with notes that say what was done and what they share.
 
     Args:
@@ -72,6 +75,7 @@ def scanpath_splits(scenes: Scenes, protocol: str, seed: int, given: bool) -> Sp
         protocol: one of PROTOCOLS.
         seed: of the split.
         given: models are told where the target is.
+        how: conventions of comparing paths.
     """
     if protocol not in PROTOCOLS:
         raise unknown("protocol of scanpaths", protocol, PROTOCOLS)
@@ -81,29 +85,49 @@ def scanpath_splits(scenes: Scenes, protocol: str, seed: int, given: bool) -> Sp
         parts = parted(groups, seed)
     except UsageError as error:
         raise UsageError(f"{protocol}: {error}") from None
-    return _splits(scenes, parts, given, f"split by {by}, seed {seed}")
+    return _splits(scenes, parts, given, how, f"split by {by}, seed {seed}")
 
 
 def as_told(scenes: Scenes, told: Sequence[str], given: bool) -> Splits:
     """The split that the recording's own files tell: train, validation or test for each trial."""
     parts = [torch.from_numpy(np.flatnonzero(np.array(told) == name)) for name in ("train", "validation", "test")]
-    return _splits(scenes, parts, given, "split as the recording says")
+    return _splits(scenes, parts, given, CONVENTIONS, "split as the recording says")
 
 
-def _splits(scenes: Scenes, parts: Sequence[Tensor], given: bool, how: str) -> Splits:
+def centre_deviation(train: ScanpathSamples) -> float:
+    """Deviation of the centre bias, as a share of width and height, under which the fixations are most likely."""
+    there = torch.arange(train.places.shape[1]) < train.counts[:, None]
+    there[:, END] = False
+    fixated = train.paths > END
+    at = train.display[:, None].expand_as(train.paths)[fixated], train.paths[fixated]
+    counts = torch.zeros(there.shape, dtype=torch.float64)
+    counts.index_put_(at, torch.ones(len(at[0]), dtype=torch.float64), accumulate=True)
+
+    def cost(log: float) -> float:
+        bias = centre_bias(train.places, train.unit, train.size, there, math.exp(log))
+        return -float((bias.masked_fill(~there, 0) * counts).sum())
+
+    return math.exp(minimize_scalar(cost, bounds=(math.log(0.02), math.log(5)), method="bounded").x)
+
+
+def _splits(scenes: Scenes, parts: Sequence[Tensor], given: bool, how: Conventions, split: str) -> Splits:
     related = kinship(scenes)
     samples = replace(ScanpathSamples.of(scenes, given), groups=related)
     train, validation, test = (samples.select(part) for part in parts)
     if not all(map(len, parts)):
-        raise DataError("scanpaths", f"{how}: a part has no trial", "Every part needs one; check the split.")
+        raise DataError("scanpaths", f"{split}: a part has no trial", "Every part needs one; check the split.")
     longest = int(train.steps.max()) - 1  # END is not counted
     tokens, features = samples.objects.shape[1:]
     counts = " + ".join(str(len(part)) for part in parts)
     searching = any(t.targets for t in scenes.trials)
     place = f"target's place {'given' if given else 'hidden'}" if searching else "nothing is searched for"
-    how = f"{how}: {counts} trials of {len(scenes.displays)} displays; {place}"
-    notes = (*scenes.notes, f"paths compared: {CONVENTIONS}", how)
+    split = f"{split}: {counts} trials of {len(scenes.displays)} displays; {place}"
+    if alone := int((test.peers < 0).all(1).sum()):
+        split += f"; in {alone} of {len(test)} test trials nobody else searched the same on that display"
+    centre = centre_deviation(train)
+    bias = f"gain is over a centre bias of deviation {centre:.3f} of width and height"
+    notes = (*scenes.notes, f"paths compared: {how}", bias, split)
     displays = tuple(d.name for d in scenes.displays)
     subjects = tuple(sorted({t.subject for t in scenes.trials}))
-    task = Scanpath(Objects(tokens, features), longest, displays=displays, subjects=subjects)
+    task = Scanpath(Objects(tokens, features), longest, displays=displays, subjects=subjects, how=how, centre=centre)
     return with_leakage(Splits(task, train, validation, test, notes=notes))

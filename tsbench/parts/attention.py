@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tsbench.errors import UsageError
-from tsbench.position import PositionEncoding, Positions
+from tsbench.position import PositionEncoding, Positions, of_several_axes
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scope:
         """
         if positions.coords.ndim == 3 and not encoding.several:
             name = type(encoding).__name__.lower()
-            raise UsageError(f"positions={name} is along one axis only; use none, alibi, gaussian or sinusoidal")
+            raise UsageError(f"positions={name} is along one axis only; use one of {', '.join(of_several_axes())}")
         mask, bias = positions.mask(), encoding.bias(positions)
         if positions.weight is not None:
             bias = _sum(bias, positions.weight.log()[:, None, None, :])

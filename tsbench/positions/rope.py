@@ -1,7 +1,7 @@
 """RoPE: queries and keys turned by angles that grow with their places (Su et al. 2021, section 3.2).
 
 R channels of each head form pairs c = 0..R/2 - 1, and pair c at place p is turned by p θ_c, θ_c = base^(-2c / R), so
-that scores depend on p_i - p_j only.
+that scores depend on p_i - p_j only. Of several axes, each has an equal share of the pairs, with an R of its own.
 
 For sequences longer than those trained on (Chen et al. 2023; bloc97 2023; Pal et al. 2023, Giraffe):
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tsbench.errors import UsageError, unknown
 from tsbench.position import PositionEncoding, Positions
@@ -61,6 +62,7 @@ class Rope(PositionEncoding):
     Config = RopeConfig
     config: RopeConfig
     relative = True
+    several = True
 
     def __init__(self, width: int, heads: int, config: RopeConfig) -> None:
         super().__init__(width, heads, config)
@@ -73,33 +75,44 @@ class Rope(PositionEncoding):
             )
 
     def transform(self, q: Tensor, k: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
-        """Queries and keys, `(batch, head, time, head_width)`, turned."""
-        exact = torch.promote_types(q.dtype, torch.float32)
-        place = positions.coords[:, None, :, None].to(exact)  # (batch or 1, 1, time, 1)
-        angle = place * self.frequencies(place)
-        cos, sin = angle.cos(), angle.sin()  # (batch or 1, 1, time, pair)
+        """Queries and keys, `(batch, head, time, head_width)`, turned.
+
+        Raises:
+            UsageError: an axis has no pair of channels, or there are several with xPos.
+        """
+        places = positions.axes.to(torch.promote_types(q.dtype, torch.float32))  # (batch or 1, time, axis)
+        angle = places[..., None] * self.frequencies(places, self._share(places.shape[-1]))
+        angle = angle.flatten(2)[:, None]  # (batch or 1, 1, time, pair)
+        angle = F.pad(angle, (0, self.turned // 2 - angle.shape[-1]))  # pairs that are left over stay as they are
+        cos, sin = angle.cos(), angle.sin()
         if not self.config.xpos:
             return self._turn(q, cos, sin), self._turn(k, cos, sin)
-        zeta = (self._channels(place) + 0.4 * self.turned) / (1.4 * self.turned)
-        scale = zeta ** (place / 512)
+        zeta = (_channels(places, self.turned) + 0.4 * self.turned) / (1.4 * self.turned)
+        scale = zeta ** (places[:, None] / 512)
         return self._turn(q, cos * scale, sin * scale), self._turn(k, cos / scale, sin / scale)
 
-    def frequencies(self, like: Tensor) -> Tensor:
-        """Radians a step of each pair, of the type and on the device of `like`."""
+    def _share(self, axes: int) -> int:
+        """Channels for each axis."""
+        share = self.turned // axes // 2 * 2
+        if not share:
+            raise UsageError(f"rope: a head turns {self.turned} channels, under 2 for each of {axes} axes")
+        if axes > 1 and self.config.xpos:
+            raise UsageError("rope: xpos is along one axis only, as scores must fall with each step back")
+        return share
+
+    def frequencies(self, like: Tensor, turned: int | None = None) -> Tensor:
+        """Radians a step of each pair among `turned` channels, of the type and on the device of `like`."""
+        turned = turned or self.turned
         config, base = self.config, self.config.base
-        if config.scaling == "ntk" and self.turned > 2:  # a single pair has frequency 1 with any base
-            base *= config.factor ** (self.turned / (self.turned - 2))
-        theta = base ** (-self._channels(like) / self.turned)
+        if config.scaling == "ntk" and turned > 2:  # a single pair has frequency 1 with any base
+            base *= config.factor ** (turned / (turned - 2))
+        theta = base ** (-_channels(like, turned) / turned)
         if config.scaling == "linear":
             return theta / config.factor
         if config.scaling == "truncated":
             slowest = 2 * math.pi / config.length  # one turn within the training length
             theta = torch.where(theta >= slowest, theta, (theta >= slowest / 8).to(theta.dtype) * (slowest / 16))
         return theta
-
-    def _channels(self, like: Tensor) -> Tensor:
-        """0, 2, ..., R - 2: twice the number of each pair."""
-        return torch.arange(0, self.turned, 2, device=like.device, dtype=like.dtype)
 
     def _turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Each pair (a, b) as (a cos - b sin, b cos + a sin); channels beyond the pairs as they are."""
@@ -109,3 +122,8 @@ class Rope(PositionEncoding):
         a, b = a * cos - b * sin, b * cos + a * sin
         pairs = torch.cat([a, b], -1) if half else torch.stack([a, b], -1).flatten(-2)
         return torch.cat([pairs.to(x.dtype), rest], -1)
+
+
+def _channels(like: Tensor, turned: int) -> Tensor:
+    """0, 2, ..., R - 2: twice the number of each pair."""
+    return torch.arange(0, turned, 2, device=like.device, dtype=like.dtype)

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
@@ -18,34 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tsbench.dataset import open_content
 from tsbench.errors import DataError
+from tsbench.files import CUT, read_bytes, read_text
 
 _PARTNER = dict(zip("([{<" + ascii_uppercase, ")]}>" + ascii_lowercase, strict=True))
 _PAIRED = re.compile("[^.,:_~-]")
 _BRACKETS = re.compile(r"[\[\](){}<>.,:_~-]")
 _SEPARATORS = str.maketrans("[](),;", "      ")
-_CUT = "The copy is cut or damaged: get the file again."
-
-
-def plain_or_gz(path: Path) -> Path | None:
-    """The file, or the gzipped one beside it; None if neither is there."""
-    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, of what is inside if it is gzipped."""
-    try:
-        with open_content(path) as file:
-            return bytes(file.read())
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(path, f"cannot be read ({error})", _CUT) from None
-
-
-def read_text(path: Path) -> str:
-    """The text of a file; byte-order mark and kind of line end do not matter."""
-    text = read_bytes(path).decode("utf-8-sig", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclass(frozen=True)
@@ -196,7 +174,7 @@ def read_json(path: Path) -> Records:
                     found.append(json.loads(line))
                 except json.JSONDecodeError as error:
                     at = number if found else whole.lineno
-                    raise DataError(path, f"no JSON ({error.msg})", _CUT, at) from None
+                    raise DataError(path, f"no JSON ({error.msg})", CUT, at) from None
                 lines.append(number)
     rows = _rows(found)
     if not rows or not all(isinstance(row, dict) for row in rows):

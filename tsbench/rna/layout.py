@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tsbench.dataset import file_digest
 from tsbench.errors import DataError
-from tsbench.rna.files import plain_or_gz, read_bytes
+from tsbench.files import plain_or_gz, read_bytes
 from tsbench.rna.samples import Read
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tsbench.errors import DataError
-from tsbench.rna.files import Column, Field, plain_or_gz, read_csv, read_dot_bracket, read_map
+from tsbench.files import plain_or_gz
+from tsbench.rna.files import Column, Field, read_csv, read_dot_bracket, read_map
 from tsbench.rna.samples import Read, Reading, each
 from tsbench.rna.sequences import PairSequences, Ragged, Sequences
 

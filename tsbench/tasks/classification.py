@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.arcs import NAMES, letters, rounded, samples, shortened, text_lines
+from tsbench.arcs import letters, samples, text_lines
 from tsbench.data import Batch
 from tsbench.inputs import Series
 from tsbench.measures import matthews, ratio
 from tsbench.panels import HEIGHT, WIDTH, class_words, panel, thinned
-from tsbench.svg import confusion_map, grid
+from tsbench.svg import NAMES, confusion_map, grid, rounded, shortened
 from tsbench.tasks.task import Counts, Examples, Labelling, Meter, Metric, Scores
 
 LEAST = 1e-6  # probability of any class, so that a hard decision that is wrong costs 13.8, not infinity

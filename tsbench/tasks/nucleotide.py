@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.arcs import letters, rounded, samples, text_lines
+from tsbench.arcs import letters, samples, text_lines
 from tsbench.data import Batch
 from tsbench.measures import Moments, average_precision, ratio, top
 from tsbench.rna.sequences import LETTERS, MASKED
-from tsbench.svg import COLOURS, DASHES, Line, grid, line_chart
+from tsbench.svg import COLOURS, DASHES, Line, grid, line_chart, rounded
 from tsbench.tasks.task import Examples, Labelling, Meter, Metric, Scores
 
 SHOWN = 300  # nucleotides of an example that are kept

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.arcs import HEIGHT, WIDTH, arc_diagram, letters, pair_map, rounded, samples, value_map
+from tsbench.arcs import HEIGHT, WIDTH, arc_diagram, letters, pair_map, samples, value_map
 from tsbench.data import Batch
 from tsbench.measures import Moments, ratio, top
-from tsbench.svg import grid
+from tsbench.svg import grid, rounded
 from tsbench.tasks.task import Examples, Labelling, Meter, Metric, Scores
 
 LONG_RANGE = 24  # least separation of the contacts that are scored

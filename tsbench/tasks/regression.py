@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsbench.arcs import letters, rounded, samples, shortened, text_lines
+from tsbench.arcs import letters, samples, text_lines
 from tsbench.data import Batch
 from tsbench.measures import Moments, agreement, ratio
+from tsbench.svg import rounded, shortened
 from tsbench.tasks.task import Examples, Labelling, Meter, Metric, Scores
 
 
