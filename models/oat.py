@@ -80,7 +80,7 @@ class OAT(NeuralModel, ScanpathModel):
         **NeuralModel.search_space,
         "lr": FloatDistribution(1e-4, 3e-3, log=True),
         "dropout": FloatDistribution(0.0, 0.4),
-        "width": CategoricalDistribution((64, 128, 256)),
+        "width": CategoricalDistribution((128, 256)),
         "layers": CategoricalDistribution((1, 2, 4)),
     }
     block_values = 2**16  # states of as many objects and steps are many times as many values
