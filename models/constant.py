@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tsbench.data import Batch, Samples, like_size
-from tsbench.inputs import Inputs
+from tsbench.inputs import Codes, Series
 from tsbench.model import Model, Run, State
 from tsbench.tasks.classification import LEAST, Classification
 from tsbench.tasks.multilabel import MultiLabel
@@ -22,7 +22,7 @@ class Constant(Model):
     """Prediction = the training mean of each output; for classes and labels, its logit."""
 
     tasks = (Labelling,)
-    inputs = (Inputs,)
+    inputs = (Series, Codes)  # of objects to fixate, each display has others: see gaze_random
     stochastic = False
     source = "the mean; the class frequencies"
 

@@ -185,3 +185,8 @@ def test_eight_searches_are_learned_by_heart(name: str) -> None:
     paths = walked(model, batch, 1, 20, None)[:, 0]
     human = batch.target[:, : paths.shape[1]]
     assert (paths[:, : human.shape[1]] == human).all(1).sum() >= 6
+
+
+def test_no_other_model_takes_scanpaths() -> None:
+    taking = {name for name in model_names() if find_model(name).refuses(Search()) is None}
+    assert taking == set(ALL)
