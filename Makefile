@@ -6,7 +6,7 @@ SUITE = .tox/bench/bin/tsbench
 .PHONY: bench test lint clean
 
 bench: $(TOX)
-	@echo "The first time installs about 1.9 GB, two to three minutes; then the quick suite runs, about a minute."
+	@echo "The first time installs about 2.0 GB, two to three minutes; then the quick suite runs, two to three more."
 	$(TOX) run -q -e quick
 	$(SUITE) report --html report.html > /dev/null
 	@echo
