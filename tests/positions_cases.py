@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tsbench.parts.encoder import Encoder, EncoderConfig
-from tsbench.plugins import names
-from tsbench.position import PACKAGE, Positions, make_encoding
+from tsbench.plugins import find, names
+from tsbench.position import PACKAGE, PositionEncoding, Positions, make_encoding
 
 #: More settings to test than the default ones, by encoding.
 MORE = {
@@ -26,7 +26,9 @@ MORE = {
         "rope(xpos=true)",
     ],
 }
-SPECS = [spec for name in names(PACKAGE) for spec in (name, *MORE.get(name, ()))]
+#: Those that need no more than tokens and their places.
+NAMES = [name for name in names(PACKAGE) if not find(PACKAGE, name, PositionEncoding).contextual]
+SPECS = [spec for name in NAMES for spec in (name, *MORE.get(name, ()))]
 #: Every encoding with and without causal attention, where it may go without.
 CASES = [
     (spec, causal)

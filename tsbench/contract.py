@@ -173,7 +173,7 @@ def _gradients(cell: Cell, splits: Splits) -> None:
     model = build_model(cell, splits.task)
     assert isinstance(model, NeuralModel)
     batch = splits.train.batch(torch.arange(min(8, len(splits.train))))
-    splits.task.loss(model(batch), batch).backward()
+    model.training_loss(batch).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             got = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
@@ -206,9 +206,9 @@ def meta_step(cell: Cell, task: Any) -> None:
     model.to("meta")
     batch = task.random_batch(4, "meta")
     optimizer = make_optimizer("adam", model.parameters(), 1e-3, 0.0)
-    prediction = model(batch)
+    prediction = model.predict(batch)
     require(tuple(prediction.shape) == task.shape(batch), f"shape {tuple(prediction.shape)} on meta")
-    task.loss(prediction, batch).backward()
+    model.train().training_loss(batch).backward()
     optimizer.step()
 
 

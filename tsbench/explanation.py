@@ -92,6 +92,10 @@ class Recorder(PositionEncoding):
         """As the other."""
         return self.inner.relate(q, positions)
 
+    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor] | None:
+        """As the other."""
+        return self.inner.content(x, positions)
+
     def read(self, weights: Tensor, positions: Positions) -> Tensor | None:
         """As the other; overriding it makes attention compute its weights."""
         self.weights.append(weights.detach())

@@ -163,13 +163,18 @@ class NeuralModel(Model, nn.Module):
         """The prediction for a batch, differentiable."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(batch)")
 
+    def training_loss(self, batch: Batch) -> Tensor:
+        """What training makes small, differentiable: the task's loss, unless a model learns by another."""
+        loss: Tensor = self.task.loss(self(batch), batch)
+        return loss
+
     def loss_and_gradient(self, batch: Batch) -> Tensor:
         """The loss of a batch, its gradient being added to the parameters'.
 
         A small model whose gradient is known in closed form may override this: there, autograd's bookkeeping costs
         more than the arithmetic. The contract checks that it gives what autograd gives.
         """
-        loss: Tensor = self.task.loss(self(batch), batch)
+        loss = self.training_loss(batch)
         loss.backward()
         return loss.detach()
 

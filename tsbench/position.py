@@ -1,11 +1,12 @@
 """Position encoding: how a Transformer knows where its tokens are. One file each in tsbench/positions, chosen by name.
 
-An encoding is one module, shared by all layers of an encoder, and acts in up to four places:
+An encoding is one module, shared by all layers of an encoder, and acts in up to five places:
 
     embed      adds to the tokens before the first layer                       (sinusoidal, learned)
     transform  changes queries and keys                                        (RoPE)
     bias       adds to the scores, the same in every layer and sample content  (ALiBi, T5)
     relate     adds to the scores what depends on the query                    (Shaw); with `read`, also to the output
+    content    adds second queries, keys and values, made of the tokens        (relation, of MMGRec)
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Positions:
         causal: a token sees itself and what is before it.
         weight: `(batch or 1, time)`, above 0: how much each token counts; attention to it is multiplied by it and rows
             add up to 1 again. None means that all count alike.
+        context: `(batch, width)`: what is known of the whole row, such as the user whose history it is.
     """
 
     coords: Tensor
@@ -41,6 +43,7 @@ class Positions:
     segment: Tensor | None = None
     causal: bool = False
     weight: Tensor | None = None
+    context: Tensor | None = None
 
     @classmethod
     def along(cls, x: Tensor, valid: Tensor | None = None, causal: bool = False) -> Positions:
@@ -82,17 +85,21 @@ class PositionEncoding(nn.Module):
         relative: only differences of coordinates count, so that a shift of all changes nothing.
         causal_only: it means something only where tokens see no later ones.
         several: places may have several axes.
+        per_layer: each layer has one of its own; else all layers share one.
+        contextual: it needs `Positions.context`.
     """
 
     Config: ClassVar[type] = NoSettings
     relative: ClassVar[bool] = False
     causal_only: bool = False
     several: ClassVar[bool] = False
+    per_layer: ClassVar[bool] = False
+    contextual: ClassVar[bool] = False
 
-    def __init__(self, width: int, heads: int, config: Any) -> None:
+    def __init__(self, width: int, heads: int, config: Any, head_width: int = 0) -> None:
         super().__init__()
         self.width, self.heads, self.config = width, heads, config
-        self.head_width = width // heads
+        self.head_width = head_width or width // heads
 
     def embed(self, x: Tensor, positions: Positions) -> Tensor:
         """Tokens `(batch, time, width)` with their places added."""
@@ -117,20 +124,27 @@ class PositionEncoding(nn.Module):
         """
         return None
 
+    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Second queries, keys and values of the tokens `x`, `(batch, time, head_width)` each, the same for all heads.
+
+        Products of the first two are added to those of each head, the third to its values.
+        """
+        return None
+
     @classmethod
     def reads(cls) -> bool:
         """Does it override `read`?"""
         return cls.read is not PositionEncoding.read
 
 
-def make_encoding(spec: str, width: int, heads: int) -> PositionEncoding:
+def make_encoding(spec: str, width: int, heads: int, head_width: int = 0) -> PositionEncoding:
     """The encoding that `rope(layout=half)` means.
 
     Raises:
         UsageError: no such encoding, or a setting it does not have.
     """
     kind, config = encoding_kind(spec)
-    return kind(width, heads, config)
+    return kind(width, heads, config, head_width)
 
 
 def encoding_kind(spec: str) -> tuple[type[PositionEncoding], Any]:

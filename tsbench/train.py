@@ -112,11 +112,11 @@ def _backward(model: NeuralModel, device: str) -> Callable[[Batch], Tensor]:
     precision = PRECISIONS[config.precision]
     if precision is None and not config.compile:
         return model.loss_and_gradient
-    forward = torch.compile(model) if config.compile else model
+    training_loss = torch.compile(model.training_loss) if config.compile else model.training_loss
 
     def backward(batch: Batch) -> Tensor:
         with torch.autocast(device, precision) if precision else contextlib.nullcontext():
-            loss: Tensor = model.task.loss(forward(batch), batch)
+            loss: Tensor = training_loss(batch)
         loss.backward()
         return loss.detach()
 

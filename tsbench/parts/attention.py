@@ -59,11 +59,12 @@ class Attention(nn.Module):
     cost the fused kernel, and dropout of the output serves as well.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int = 0) -> None:
         super().__init__()
         self.heads = heads
-        self.inward = nn.Linear(width, 3 * width)
-        self.outward = nn.Linear(width, width)
+        inner = heads * head_width or width
+        self.inward = nn.Linear(width, 3 * inner)
+        self.outward = nn.Linear(inner, width)
 
     def forward(self, x: Tensor, encoding: PositionEncoding, scope: Scope, explicit: bool = False) -> Tensor:
         """`(batch, time, width)` to the same.
@@ -77,6 +78,10 @@ class Attention(nn.Module):
         heads = self.inward(x).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)  # (batch, head, 3, time, head_width)
         q, k, v = heads.unbind(2)
         q, k = encoding.transform(q, k, scope.positions)
+        if (content := encoding.content(x, scope.positions)) is not None:
+            q2, k2, v2 = (part[:, None].expand_as(q) for part in content)
+            # The kernel divides by the root of the width, which is doubled here.
+            q, k, v = math.sqrt(2) * torch.cat([q, q2], -1), torch.cat([k, k2], -1), v + v2
         related = encoding.relate(q, scope.positions)
         scores = _sum(scope.scores, related)
         if related is not None and scope.scores is None and scope.mask is not None:

@@ -39,11 +39,12 @@ class SelfAttention(Attention):
 class CrossAttention(nn.Module):
     """Attention to a memory, which knows no order but what it was given."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int = 0) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.memory = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.outward = nn.Linear(width, width)
+        inner = heads * head_width or width
+        self.query, self.memory = nn.Linear(width, inner), nn.Linear(width, 2 * inner)
+        self.outward = nn.Linear(inner, width)
 
     def keys(self, memory: Tensor) -> Keys:
         """Keys and values of a memory `(batch, token, width)`: computed once for all steps."""
@@ -71,8 +72,8 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.post_norm, self.dropout = config.post_norm, config.dropout
         inner = config.feed_forward or 4 * config.width
-        self.attention = SelfAttention(config.width, config.heads)
-        self.cross = CrossAttention(config.width, config.heads)
+        self.attention = SelfAttention(config.width, config.heads, config.head_width)
+        self.cross = CrossAttention(config.width, config.heads, config.head_width)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width, eps=1e-12) for _ in range(3))
         self.up, self.down = nn.Linear(config.width, inner), nn.Linear(inner, config.width)
 
@@ -148,8 +149,9 @@ class Decoder(nn.Module):
     def __init__(self, config: EncoderConfig, steps: str) -> None:
         super().__init__()
         self.dropout, self.post_norm = config.dropout, config.post_norm
-        self.encoding = make_encoding(steps, config.width, config.heads)
-        if self.encoding.reads() or type(self.encoding).relate is not PositionEncoding.relate:
+        self.encoding = make_encoding(steps, config.width, config.heads, config.head_width)
+        kind = type(self.encoding)
+        if kind.reads() or kind.relate is not PositionEncoding.relate or kind.content is not PositionEncoding.content:
             raise UsageError(
                 f"steps={steps}: a decoder takes encodings that act on tokens, queries and keys, or scores"
             )

@@ -22,6 +22,7 @@ class EncoderConfig(TrainConfig):
     layers: int = 4
     width: int = 128
     heads: int = 8
+    head_width: int = 0  # of queries, keys and values; 0 is `width` divided among `heads`
     feed_forward: int = 0  # its width; 0 is four times `width`
     dropout: float = 0.1  # of embeddings and of what each layer adds; attention weights are not dropped out
     post_norm: bool = False  # LayerNorm after each addition, as BERT, instead of before each part
@@ -35,7 +36,9 @@ class EncoderConfig(TrainConfig):
                 raise UsageError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout={self.dropout} must be at least 0 and below 1")
-        if self.width % self.heads:
+        if self.head_width < 0:
+            raise UsageError(f"head_width={self.head_width} must be at least 0")
+        if not self.head_width and self.width % self.heads:
             raise UsageError(f"width={self.width} cannot be divided among heads={self.heads}")
 
 
@@ -46,7 +49,7 @@ class Layer(nn.Module):
         super().__init__()
         self.post_norm, self.dropout = config.post_norm, config.dropout
         inner = config.feed_forward or 4 * config.width
-        self.attention = Attention(config.width, config.heads)
+        self.attention = Attention(config.width, config.heads, config.head_width)
         self.first_norm, self.second_norm = (nn.LayerNorm(config.width, eps=1e-12) for _ in range(2))
         self.up, self.down = nn.Linear(config.width, inner), nn.Linear(inner, config.width)
 
@@ -71,7 +74,10 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.encoding = make_encoding(config.positions, config.width, config.heads)
+        made = (config.positions, config.width, config.heads, config.head_width)
+        self.encoding = make_encoding(*made)
+        own = config.layers - 1 if self.encoding.per_layer else 0
+        self.others = nn.ModuleList(make_encoding(*made) for _ in range(own))  # of the layers after the first
         self.norm = nn.LayerNorm(config.width, eps=1e-12)  # of the embedded tokens (post), or of the last states (pre)
         self.post_norm = config.post_norm
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -93,8 +99,9 @@ class Encoder(nn.Module):
         x = self.encoding.embed(x, positions)
         x = dropout(self.norm(x) if self.post_norm else x, self.dropout, self.training)
         scope = Scope.of(positions, self.encoding)
-        for layer in self.layers:
-            x = layer(x, self.encoding, scope, explicit)
+        encodings = [self.encoding, *self.others] if len(self.others) else [self.encoding] * len(self.layers)
+        for layer, encoding in zip(self.layers, encodings, strict=True):
+            x = layer(x, encoding, scope, explicit)
         return x if self.post_norm else self.norm(x)
 
 

@@ -42,8 +42,8 @@ class Learned(PositionEncoding):
     config: LearnedConfig
     several = True
 
-    def __init__(self, width: int, heads: int, config: LearnedConfig) -> None:
-        super().__init__(width, heads, config)
+    def __init__(self, width: int, heads: int, config: LearnedConfig, head_width: int = 0) -> None:
+        super().__init__(width, heads, config, head_width)
         self.table = nn.Parameter(torch.empty(config.length, width).normal_(std=0.02))
 
     def embed(self, x: Tensor, positions: Positions) -> Tensor:

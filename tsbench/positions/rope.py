@@ -64,8 +64,8 @@ class Rope(PositionEncoding):
     relative = True
     several = True
 
-    def __init__(self, width: int, heads: int, config: RopeConfig) -> None:
-        super().__init__(width, heads, config)
+    def __init__(self, width: int, heads: int, config: RopeConfig, head_width: int = 0) -> None:
+        super().__init__(width, heads, config, head_width)
         self.causal_only = config.xpos
         self.turned = int(config.fraction * self.head_width) // 2 * 2
         if not self.turned:

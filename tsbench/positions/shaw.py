@@ -39,8 +39,8 @@ class Shaw(PositionEncoding):
     config: ShawConfig
     relative = True
 
-    def __init__(self, width: int, heads: int, config: ShawConfig) -> None:
-        super().__init__(width, heads, config)
+    def __init__(self, width: int, heads: int, config: ShawConfig, head_width: int = 0) -> None:
+        super().__init__(width, heads, config, head_width)
         rows = 2 * config.reach + 1
         self.keys = nn.Parameter(torch.empty(rows, self.head_width).normal_(std=0.02))
         self.values = nn.Parameter(torch.empty(rows, self.head_width).normal_(std=0.02))

@@ -42,8 +42,8 @@ class T5(PositionEncoding):
     config: T5Config
     relative = True
 
-    def __init__(self, width: int, heads: int, config: T5Config) -> None:
-        super().__init__(width, heads, config)
+    def __init__(self, width: int, heads: int, config: T5Config, head_width: int = 0) -> None:
+        super().__init__(width, heads, config, head_width)
         self.table = nn.Parameter(torch.empty(config.buckets, heads).normal_(std=width**-0.5))
 
     def bias(self, positions: Positions) -> Tensor:
