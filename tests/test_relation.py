@@ -7,8 +7,8 @@ import math
 
 import pytest
 import torch
-from tests.positions_cases import WIDTH, encoder, ragged, tokens
 
+from tests.positions_cases import WIDTH, encoder, ragged, tokens
 from tsbench.errors import UsageError
 from tsbench.parts.attention import Attention, Scope
 from tsbench.parts.decoder import Decoder

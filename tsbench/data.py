@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +18,8 @@ class Batch:
     """All that a model sees of some samples.
 
     Attributes:
-        inputs: values, `(batch, time, channel)`, or codes, `(batch, sequence, time)` (see tsbench.inputs).
+        inputs: values, `(batch, time, channel)`, codes, `(batch, sequence, time)`, or items, `(batch, time)`: see
+            tsbench.inputs.
         target: what the task predicts; a forecast is `(batch, horizon, channel)`, a class `(batch,)`.
         valid: True where inputs are real and False where they are padding, `(batch, time)` or as codes,
             `(batch, sequence, time)`; None means all real.
@@ -99,10 +100,11 @@ class Splits:
     Attributes:
         whole_batches: splits ("validation", "test") on which the protocol leaves out the last partial
             batch, as published code did. Reported validation scores always use every sample.
-        notes: what a reader of scores must know of these data.
+        notes: what a reader of scores must know of these data; one that begins with "- " describes them only.
         shared: pairs of splits, such as ("train", "test"), that are known to hold equal samples.
         refit: where the protocol holds out a part of the training set for validation only; the test score is then
             that of a second fit, to all of it, for as many epochs as the first one chose.
+        titles: what people call what is predicted, by its number; examples show it. Empty if nothing has a title.
         selects: False if validation is too small to choose anything: training then runs to its last epoch.
     """
 
@@ -114,6 +116,7 @@ class Splits:
     notes: tuple[str, ...] = ()
     shared: frozenset[tuple[str, str]] = frozenset()
     refit: Refit | None = None
+    titles: Sequence[str] = ()
     selects: bool = True
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def score(model: Model, samples: Samples, order: Tensor | None = None, selecting: bool = False) -> Scores:
     """The task's metrics of `model` over `samples`: all of them, smallest first, or those in `order`.
 
-    Where it is only to select an epoch, predictions are enough; else the task may ask the model for more. Blocks depend
+    Where it is only to select an epoch, drafts of predictions are enough; else the task may ask the model for more. Blocks depend
     on the model's kind and the samples only, so a score does not depend on the training batch size.
     """
     meter = model.task.meter()
@@ -29,7 +29,7 @@ def score(model: Model, samples: Samples, order: Tensor | None = None, selecting
         blocks = list(order.split(max(1, model.block_values // int(samples.sizes.max()))))
     for indices in blocks:
         batch = samples.batch(indices)
-        prediction = model.predict(batch)
+        prediction = model.draft(batch) if selecting else model.predict(batch)
         if not prediction.is_meta and not prediction.isfinite().all():  # argmax and ranks would hide it
             raise Diverged("predictions are not finite; try a lower lr or clip=1")
         meter.update(prediction if selecting else model.task.answer(model, prediction, batch), batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -77,3 +78,27 @@ class Objects(Inputs):
         counts = self.length - torch.arange(size, device=device)[:, None] % min(3, self.length - 1)
         valid = torch.arange(self.length, device=device) < counts
         return torch.randn(size, self.length, self.features, device=device) * valid[..., None], valid, None
+
+
+@dataclass(frozen=True)
+class Histories(Inputs):
+    """What a user took before, numbers of items `(batch, time)`, oldest first; padding is 0 and not `valid`.
+
+    Attributes:
+        items: size of the catalogue; every item of it may be recommended, those that nobody took yet as well.
+        users: whoever occurs in any split; a batch says who it is of in `more["user"]`, `(batch,)`.
+        modalities: name -> width of what is known of each item; models read it from their training samples.
+        ordered: False if histories are sets, whose order is arbitrary.
+    """
+
+    items: int
+    users: int
+    modalities: Mapping[str, int]
+    ordered: bool = True
+
+    def random(self, size: int, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Random histories of up to three lengths, without repetition."""
+        lengths = self.length - torch.arange(size, device=device)[:, None] % min(3, self.length)
+        valid = torch.arange(self.length, device=device) < lengths
+        first = torch.randint(0, self.items, (size, 1), device=device)
+        return (first + torch.arange(self.length, device=device)) % self.items * valid, valid, None

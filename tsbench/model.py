@@ -132,6 +132,10 @@ class Model(ABC):
     def predict(self, batch: Batch) -> Tensor:
         """Predict a batch, in the task's output shape."""
 
+    def draft(self, batch: Batch) -> Tensor:
+        """A prediction good enough to choose an epoch by; models whose predictions are dear make a cheaper one."""
+        return self.predict(batch)
+
     @abstractmethod
     def state(self) -> State:
         """Everything that was learned, as tensors: saved and loaded without executing code."""

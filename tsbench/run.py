@@ -167,6 +167,8 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         batch = test.batch(torch.tensor(sorted({0, len(test) // 2, len(test) - 1})))
         answer = splits.task.answer(model, model.predict(batch), batch)
         result["examples"] = splits.task.examples(answer, batch)
+        if splits.titles:
+            result["examples"]["titles"] = {str(i): splits.titles[i] for i in result["examples"]["items"]}
         save_model(store.path("artifacts", key), cell, model)
 
 

@@ -158,11 +158,11 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-12)  # of the embedded steps (post), or of the last states (pre)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
 
-    def forward(self, x: Tensor, memory: Tensor, valid: Tensor | None = None) -> Tensor:
-        """States `(batch, step, width)`.
+    def forward(self, x: Tensor, memory: Tensor, valid: Tensor | None = None, copies: int = 1) -> Tensor:
+        """States `(batch * copies, step, width)`.
 
         Args:
-            x: embedded steps, `(batch, step, width)`.
+            x: embedded steps, `(batch * copies, step, width)`: `copies` rows in turn read one memory.
             memory: `(batch, token, width)`.
             valid: `(batch, token)`, False for padding of the memory; None means all real.
         """
@@ -172,11 +172,13 @@ class Decoder(nn.Module):
         seen = None if valid is None else valid[:, None, None]
         for layer in self.layers:
             keys = layer.cross.keys(memory)
-            x = layer(
-                x,
-                lambda y, layer=layer: layer.attention(y, self.encoding, scope),
-                lambda y, layer=layer, keys=keys: layer.cross(y, keys, seen),
-            )
+
+            def read(y: Tensor, layer: DecoderLayer = layer, keys: Keys = keys) -> Tensor:
+                rows = y.unflatten(0, (-1, copies)).flatten(1, 2)  # (batch, copies * step, width)
+                found: Tensor = layer.cross(rows, keys, seen)
+                return found.unflatten(1, (copies, -1)).flatten(0, 1)
+
+            x = layer(x, lambda y, layer=layer: layer.attention(y, self.encoding, scope), read)
         return x if self.post_norm else self.norm(x)
 
     def begin(self, memory: Tensor, valid: Tensor | None, copies: int) -> Cache:

@@ -3,7 +3,7 @@
     score_ij = [q_i · k_j + (s_q(u) U_q x_i) · (s_k(u) U_k x_j)] / sqrt(head_width)
     out_i    = sum_j weight_ij (v_j + s_v(u) U_v x_j)
 
-u is `Positions.context`, such as the user of a history; s are scalars made by small networks; U are shared by the heads.
+u is `Positions.context`, such as the user of a history; s are scalars that small networks make; U are shared by heads.
 Tokens have no order: a permutation of them permutes the output.
 
 Source: Liu et al. 2024 (MMGRec, arXiv 2404.16555), as in their code: the three networks have no bias.
