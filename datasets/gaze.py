@@ -6,17 +6,16 @@ gaze/coco-search18:near=0           another rule; all of them are in tsbench.gaz
 
 from __future__ import annotations
 
-import csv
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from tsbench.data import Splits
-from tsbench.dataset import Dataset, Source
+from tsbench.dataset import Dataset, read_sources
 from tsbench.errors import UsageError, unknown
 from tsbench.gaze.metrics import Conventions
 from tsbench.gaze.rules import Rules, apply
@@ -105,24 +104,7 @@ def _two(text: str) -> tuple[int, int]:
     return columns, rows
 
 
-@lru_cache(maxsize=1)
-def _table() -> list[dict[str, str]]:
-    with Path(__file__).with_name("gaze_files.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def sources(folder: str, licence: str, citation: str, suffixes: tuple[str, ...] = ("",)) -> tuple[Source, ...]:
-    """The files of one source as `gaze_files.csv` lists them; those without origin were derived, see docs/gaze.md."""
-    found = []
-    for row in _table():
-        if row["set"] == folder and row["file"].endswith(suffixes):
-            repository, _, rest = row["origin"].partition("@")
-            commit, _, path = rest.partition(":")
-            path = path.replace(" ", "%20")
-            url = f"https://raw.githubusercontent.com/{repository}/{commit}/{path}" if path else ""
-            other = (f"https://github.com/{repository}/raw/{commit}/{path}",) if path else ()
-            found.append(Source(f"{FAMILY}/{folder}/{row['file']}", url, row["sha256"], licence, citation, other))
-    return tuple(found)
+sources = partial(read_sources, Path(__file__).with_name("gaze_files.csv"), FAMILY)
 
 
 def datasets() -> Iterator[Dataset]:

@@ -114,11 +114,14 @@ def test_a_cell_is_found_by_key_its_beginning_folder_or_names(
     capsys: pytest.CaptureFixture[str], results: Path
 ) -> None:
     key = key_of(results, "vsformer")
-    names = ("--dataset", "generated/shapes", "--model", "vsformer", "--seed", 2021)
+    names = ("--dataset", "generated/shapes", "--model", "vsformer:epochs=2", "--seed", 2021)
     ways: list[tuple[object, ...]] = [(key,), (key[:8],), (results / "artifacts" / key,), names]
     said = [explain(capsys, *way, "--results", results)[1] for way in ways]
     assert said[0].startswith("generated/shapes vsformer:epochs=2 seed 2021")
     assert len(set(said)) == 1
+    code, shorter, _ = explain(capsys, *names[:3], "vsformer", "--results", results)
+    assert code == 0
+    assert shorter == f"no finished cell is of vsformer as it is by default; this is vsformer:epochs=2\n{said[0]}"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,14 @@ def test_a_cell_is_found_by_key_its_beginning_folder_or_names(
         (("--dataset", "generated/shapes", "--model", "constant"), "constant explains nothing.*vsformer"),
         (("--dataset", "generated/shapes", "--model", "vsformer", "--case", "60"), "--case 60.*0 to 59"),
         (("--dataset", "generated/shapes", "--model", "vsformer", "--case", "-1"), "0 to 59"),
-        (("--dataset", "generated/shapes", "--model", "vsformer", "--seed", "7"), "no such finished cell"),
+        (
+            ("--dataset", "generated/shapes", "--model", "vsformer", "--seed", "7"),
+            "not run yet.* first: tsbench run --dataset generated/shapes --model vsformer --seeds 7,\n",
+        ),
+        (("--dataset", "generated/shape", "--model", "vsformer"), "unknown data set 'generated/shape'. Did you mean"),
+        (("--dataset", "generated/shapes", "--model", "vsformr"), "unknown model 'vsformr'. Did you mean"),
+        (("--dataset", "uea/NATOPS", "--model", "dlinear"), "dlinear explains nothing.*vsformer"),
+        (("--dataset", "uea/NATOPS", "--model", "vsformer"), "not run yet.* first: tsbench run --dataset uea/NATOPS"),
         (("0123abcd",), "no such finished cell"),
         ((), "name a cell"),
     ],

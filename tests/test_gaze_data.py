@@ -77,7 +77,7 @@ def test_amazon_behaves_as_the_note_says(gaze_data: Path) -> None:
     assert {t.subject for t in recorded.trials} == set("123456")
     everything = apply(recorded, Amazon(deviations=0))
     assert printed(everything) == [0.868, 14.47, 0.781, 0.170, 0.049]
-    assert any("in a box: 86.7%" in note for note in everything.notes)
+    assert any("in a box: 86.7 %" in note for note in everything.notes)
 
 
 def test_amazon_boxes_are_those_of_the_reference(gaze_data: Path) -> None:

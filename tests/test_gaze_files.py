@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ import torch
 from tests.conftest import Command
 from tsbench.datasets.gaze_user import UserScanpaths, open_path
 from tsbench.datasets.generated_search import searches
-from tsbench.errors import DataError, MissingData
+from tsbench.errors import DataError, MissingData, UsageError
+from tsbench.explain import find_cell
 from tsbench.gaze.files import FIXATIONS, SCENES, read_folder, write_folder
 from tsbench.registry import dataset_label, find_datasets
+from tsbench.store import Store
 
 OBJECTS = [
     {"name": "cola", "box": [10, 20, 110, 220], "label": "drink"},
@@ -116,6 +120,15 @@ def _line(number: int, text: str) -> Callable[[Path], None]:
     return edit
 
 
+def _places(change: Callable[[float], float]) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        rows = [line.split(",") for line in LINES]
+        changed = [[*row[:3], str(change(float(row[3]))), str(float(row[4]) / 400), *row[5:]] for row in rows[1:]]
+        (folder / FIXATIONS).write_text("\n".join(",".join(row) for row in [rows[0], *changed]))
+
+    return edit
+
+
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (_scenes(lambda d: d[1].pop("size")), "display 'shelf 1' has no field `size`"),
     (_scenes(lambda d: d[1].update(name="shelf 0")), "display 2 is called 'shelf 0', as 1 is"),
@@ -128,6 +141,10 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (_scenes(lambda d: d.clear()), "`displays` is empty"),
     (lambda folder: (folder / SCENES).write_text('{"displays":\n ['), r"scenes.json:2: is no JSON"),
     (_line(1, "display,subject,order,x"), r"fixations.csv:1: no column y"),
+    (_line(1, "display,Subject,order,x,y"), "Did you mean 'Subject'"),
+    (_line(1, "display;subject;order;x;y"), "separated by ';' here; save the file with commas"),
+    (_places(lambda x: 1000 + x), r"fixations.csv: no fixation can be right: x is from 1060 to 1280.* 400 x 300.*px"),
+    (_places(lambda x: x / 400), r"fixations.csv: no fixation can be right: x is from 0.15 to 0.7 .*px"),
     (_line(3, "shelf 0,ann,1,,100,1,bread,bread"), r"fixations.csv:3: column `x`: '' is not a finite number"),
     (_line(3, "shelf 9,ann,1,1,100,1,bread,bread"), r"fixations.csv:3: column `display`: 'shelf 9' is not in"),
     (_line(3, "shelf 0,ann,1,1,100,1,bread,jam"), r"fixations.csv:3: column `target`: 'jam' is no object"),
@@ -159,6 +176,48 @@ def test_it_is_a_data_set_by_path(folder: Path) -> None:
     (folder / FIXATIONS).unlink()
     with pytest.raises(MissingData, match=r"fixations\.csv is not there"):
         dataset.digest(folder)
+
+
+def test_a_path_that_was_run_is_a_name_everywhere(folder: Path, tsbench: Command) -> None:
+    ran = tsbench("run", "--dataset", f"lab/{SCENES}", "--model", "gaze_random", "--no-report")
+    assert ran.returncode == 0, ran.stderr
+    for name in (f"lab/{SCENES}", f"{folder}/{SCENES}", "lab", f"lab/{FIXATIONS}", "scenes/lab"):
+        assert "scenes/lab, protocol by-image" in tsbench("report", "--dataset", name).stdout, name
+    other = write(folder.parent / "other")
+    assert tsbench("report", "--dataset", f"{other}/{SCENES}").returncode == 2
+    assert tsbench("data", "check", "lab", f"lab/{SCENES}:seed=1").stdout.count("good: 2 + 2 + 2 samples") == 2
+    write(other, lines=[line for line in LINES if "shelf 2" not in line])
+    assert "can be read; scenes/other: by-image needs at least 3" in tsbench("data", "check", "other").stdout
+    (other / FIXATIONS).write_text("")
+    bad = tsbench("data", "check", "lab", "other")
+    assert bad.returncode == 1
+    assert re.findall(r"^(\w+): (good|BAD)", bad.stdout, re.MULTILINE) == [("lab", "good"), ("other", "BAD")]
+
+
+def test_a_cell_of_ones_own_data_is_explained_by_any_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(folder.parent / "results")
+    cell = {"dataset": f"lab/{SCENES}", "model": "vsformer", "protocol": "by-image", "seed": 1}
+    found = {"key": "k", "cell": cell, "variant": "vsformer", "data": {"label": "scenes/lab"}, "finished": "1"}
+    store.write("k", found)
+    store.path("artifacts", "k").mkdir(parents=True)
+    monkeypatch.chdir(folder.parent)
+    asked = {"cell": None, "model": "vsformer", "protocol": None, "seed": None, "results": store.root}
+    for name in (f"lab/{SCENES}", f"{folder}/{SCENES}", "lab", "scenes/lab"):
+        assert find_cell(Namespace(dataset=name, **asked)) == store.path("artifacts", "k")
+    with pytest.raises(UsageError, match=r"not run yet.*first: tsbench run --dataset lab/scenes.json:near=5 --model"):
+        find_cell(Namespace(dataset=f"lab/{SCENES}:near=5", **asked))
+
+
+def test_free_viewing_tells_nobody_a_target(folder: Path, tsbench: Command) -> None:
+    write(folder, lines=[line.replace("bread,bread", ",") for line in LINES])
+    said = tsbench("run", "--dataset", "lab", "--model", "gaze_nearest", "--model", "gaze_random").stdout
+    assert "nothing is searched for" in said
+    assert "told" not in said
+    assert "target" not in said
+    assert re.search(r"^ +[12]  gaze_nearest ", said, re.MULTILINE)
+    write(folder)
+    again = tsbench("run", "--dataset", "lab", "--model", "gaze_nearest").stdout
+    assert re.search(r"^ +-  gaze_nearest \(told the target\) ", again, re.MULTILINE)
 
 
 def test_a_run_on_ones_own_recording_is_planned(folder: Path, tsbench: Command) -> None:

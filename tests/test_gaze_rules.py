@@ -35,7 +35,24 @@ def test_the_smallest_box_that_holds_a_fixation_counts() -> None:
     assert found.trials[0].objects.tolist() == [1, 0, 2, 1, -1]
     assert np.array_equal(found.trials[0].points, path)  # raw points stay, those on no object too
     assert any("smallest counts: 2" in note for note in found.notes)
-    assert any("80.0% of fixations" in note for note in found.notes)
+    assert any("80.0 % of fixations" in note for note in found.notes)
+
+
+def test_what_rules_did_is_one_line_without_zeros() -> None:
+    (note,) = apply(scenes([(60, 60)]), Rules()).notes
+    assert note == "- 1 trial, 1 fixation as recorded; in a box: 100.0 % of fixations"
+    note, hint = apply(scenes([(30, 30), (110, 50)], [(30, 30), (-1, 1)]), Rules()).notes
+    assert "; off the display: 1 fixation, left out; " in note
+    assert note.endswith("; 1 of 3 fixations (33.3 %) is on no object and left out")
+    assert hint.startswith("33.3 % of fixations are on no object")
+    assert "near=PX or nowhere=nearest" in hint
+
+
+@pytest.mark.parametrize(("off", "hinted"), [(1, False), (2, True)])
+def test_rules_that_would_use_more_are_named_above_a_tenth(off: int, hinted: bool) -> None:
+    made = scenes([(30, 30)] * (10 - off) + [(110, 50)] * off)
+    assert any("near=PX" in note for note in apply(made, Rules()).notes) == hinted
+    assert not any("near=PX" in note for note in apply(made, Rules(nowhere="nearest")).notes)
 
 
 @pytest.mark.parametrize(("near", "expected"), [(0, -1), (29, -1), (30, 0), (200, 0)])
@@ -78,7 +95,7 @@ def test_trials_of_odd_length_go() -> None:
     assert len(objects(made)) == 21
     kept = apply(made, Rules(deviations=3))
     assert len(kept.trials) == 20
-    assert any("1 trials left out whose length is over 3 SD" in note for note in kept.notes)
+    assert any("1 trial left out whose length is over 3 SD" in note for note in kept.notes)
 
 
 def test_trials_on_no_object_go() -> None:

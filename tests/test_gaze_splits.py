@@ -77,8 +77,44 @@ def test_a_tenth_of_the_groups_is_held_out_and_at_least_one(count: int) -> None:
 
 
 def test_two_groups_are_too_few() -> None:
-    with pytest.raises(UsageError, match="2 groups cannot be split in three"):
+    with pytest.raises(UsageError, match="at least 3 groups, here is 2"):
         parted(["a", "b"] * 5, 0)
+    scenes = searches()
+    two = replace(scenes, trials=tuple(t for t in scenes.trials if t.display < 2))
+    said = "by-image needs at least 3 different pictures, not 2; protocols that work here: by-subject, by-trial$"
+    with pytest.raises(UsageError, match=said):
+        scanpath_splits(two, "by-image", 0, True)
+    for protocol in ("by-subject", "by-trial"):
+        scanpath_splits(two, protocol, 0, True)
+    single = replace(scenes, trials=scenes.trials[:1])
+    with pytest.raises(UsageError, match="by-trial needs at least 3 different trials, not 1; no other protocol works"):
+        scanpath_splits(single, "by-trial", 0, True)
+
+
+def test_where_nothing_is_searched_for_no_target_is_shared() -> None:
+    scenes = searches()
+    free = replace(scenes, trials=tuple(replace(t, targets=(), searched="") for t in scenes.trials))
+    notes = " ".join(scanpath_splits(free, "by-image", 0, True).notes)
+    assert "share a subject" in notes
+    assert "share a target" not in notes
+    assert "nothing is searched for" in notes
+    assert "share a target" in " ".join(scanpath_splits(scenes, "by-image", 0, True).notes)
+    with pytest.raises(UsageError, match="by-target needs at least 3 different targets, not 0"):
+        scanpath_splits(free, "by-target", 0, True)
+
+
+def test_no_centre_bias_is_said() -> None:
+    """Only the objects that are farthest from the centre are fixated: the wider the bias, the better."""
+    scenes = searches()
+    trials = []
+    for t in scenes.trials:
+        display = scenes.displays[t.display]
+        away = (display.boxes[:, :2] + display.boxes[:, 2:]) / 2 - np.array(display.size) / 2
+        farthest = int(np.hypot(*(away / np.array(display.size)).T).argmax())
+        trials.append(replace(t, objects=np.full(len(t.objects), farthest)))
+    notes = scanpath_splits(replace(scenes, trials=tuple(trials)), "by-image", 0, True).notes
+    assert any(note.startswith("- no centre bias found") for note in notes)
+    assert not any("deviation" in note for note in notes)
 
 
 def test_what_is_shared_is_counted_and_said() -> None:
@@ -176,7 +212,7 @@ def test_conventions_are_options_and_notes() -> None:
     assert UserScanpaths().how == CONVENTIONS
     splits = scanpath_splits(searches(), "by-image", 0, True, made.how)
     assert cast(Scanpath, splits.task).how == made.how
-    assert f"paths compared: {made.how}" in splits.notes
+    assert f"- paths compared: {made.how}" in splits.notes
     for wrong in ("grid=5", "scanmatch=16x12", "short=long", "first=no", "longest=-1"):
         with pytest.raises(UsageError, match=wrong.split("=")[0]):
             find_datasets(f"gaze/objarr:{wrong}")

@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import Command
-from tests.made import COMMON
+from tests.made import COMMON, classified
 from tsbench.critical import mean_ranks
 from tsbench.latex import as_latex
-from tsbench.registry import find_datasets, find_model
-from tsbench.report import as_html, comparisons, terminal
+from tsbench.registry import find_datasets, find_model, task_kinds
+from tsbench.report import as_html, comparisons, terminal, units_of
 from tsbench.sheet import as_csv
 from tsbench.summary import boards
 
@@ -118,6 +119,52 @@ def test_who_is_told_answers_is_in_no_mean_rank_and_is_no_bar(
     (dataset,) = find_datasets("ltsf/etth1/96")
     monkeypatch.setattr(type(dataset), "bar", "seasonal_naive")
     assert not any(row.below for row in boards(oracle)[0].rows)
+
+
+def test_a_difference_has_a_size_an_interval_and_a_unit() -> None:
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(3, 40)) / 100
+    results = [
+        result(name, 1, 0.3 + i / 10, units={"test": {"mse": (0.3 + i / 10 + noise[i]).tolist()}})
+        for i, name in enumerate(("dlinear", "nlinear", "repeat"))
+    ]
+    shown = boards(results)
+    first = comparisons(shown[0])[0]
+    assert first.difference is not None
+    assert first.difference == pytest.approx(-0.1, abs=0.01)
+    (line,) = (line for line in terminal(shown, []).splitlines() if " against " in line)
+    said = r"dlinear against nlinear: mse (-0\.\d+) \[-0\.\d+, -0\.\d+\] over 40 units, better in 100 % of resamples"
+    found = re.search(said, line)
+    assert found is not None, line
+    assert float(found[1]) == pytest.approx(first.difference, abs=1e-4)
+    assert line.endswith(", Holm-corrected over 3 pairs)")
+    html = as_html(shown, [])
+    assert f"<td>{first.size}</td><td>100.0 %</td>" in html
+    assert "40 of 40 units" in html
+
+
+def test_units_are_called_by_their_noun() -> None:
+    nouns = {kind.__name__: units_of(kind) for kind in task_kinds().values()}
+    assert (nouns["Scanpath"], nouns["Classification"], nouns["MultiLabel"]) == ("displays", "samples", "labels")
+    assert nouns["Forecasting"] == "units"
+
+
+def test_what_only_describes_comes_last_and_is_no_warning() -> None:
+    noted = result("dlinear", 1, 0.4)
+    noted["data"] = noted["data"] | {"notes": ["- split <so>", "5 of 9 test samples occur in train"]}
+    shown = boards([noted])
+    lines = [line for line in terminal(shown, []).splitlines() if line[:4] in ("  ! ", "  - ")]
+    assert lines[-2:] == ["  ! 5 of 9 test samples occur in train", "  - split <so>"]
+    html = as_html(shown, [])
+    assert '<p class="note">- split &lt;so&gt;</p>' in html
+    assert '<p class="warning">5 of 9 test samples occur in train</p>' in html
+
+
+def test_groups_are_in_the_order_of_their_numbers() -> None:
+    groups = {name: {"accuracy": 0.5} for name in ("shelf 10", "shelf 9", "a", "10", "9 b")}
+    html = as_html(boards([classified("a", 1, 0.4, groups={"test": {"display": groups}})]), [])
+    table = html.split("accuracy by display</summary>")[1]
+    assert re.findall(r'<td class="name">(.*?)</td>', table)[:5] == ["9 b", "10", "a", "shelf 9", "shelf 10"]
 
 
 class Page(HTMLParser):

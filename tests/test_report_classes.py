@@ -56,7 +56,7 @@ def test_trained_models_below_the_bar_are_flagged() -> None:
     assert warning in shown[0].warnings, "ridge is not trained by gradient descent, nor is what is no longer here"
     text = terminal(shown, [])
     assert "rna_cnn ↓" in text
-    assert text.count("↓") == 2
+    assert [line.split()[1] for line in text.splitlines()[2:] if line.split()[2:3] == ["↓"]] == ["rna_cnn"]
     assert "rna_cnn ↓" in as_html(shown, [])
     assert {r["variant"] for r in csv.DictReader(as_csv(shown).splitlines()) if r["below_bar"] == "True"} == {"rna_cnn"}
     assert as_latex(shown).count(r"$0.8000^\downarrow$") == 1
@@ -154,8 +154,13 @@ def test_cost_is_the_cpu_time_of_all_fits() -> None:
 def test_the_terminal_shows_a_few_metrics_and_the_page_all() -> None:
     shown = boards([classified("a", 1, 0.5)])
     header = terminal(shown, []).splitlines()[1]
-    assert [m for m in Classification.metrics if m in header.split()] == ["accuracy", "macro_f1", "log_loss"]
-    assert all(f"<th>{metric}</th>" in as_html(shown, []) for metric in Classification.metrics)
+    assert header.split()[2:5] == ["accuracy↑", "macro_f1↑", "log_loss↓"]
+    assert terminal(shown, []).splitlines()[-1].startswith("↑ higher is better, ↓ lower; all columns")
+    html = as_html(shown, [])
+    assert all(html.count(f"<th>{metric}</th>") == 1 for metric in Classification.metrics)
+    first, rest = html.split(" more metrics</summary>")
+    assert [m for m in Classification.metrics if f"<th>{m}</th>" in first] == ["accuracy", "macro_f1", "log_loss"]
+    assert "<th>mcc</th>" in rest
 
 
 def test_a_page_of_classifiers_is_whole() -> None:

@@ -116,7 +116,7 @@ def test_no_step_sees_a_later_one(positions: str) -> None:
         assert not torch.allclose(after[:, step], before[:, step])
 
 
-@pytest.mark.parametrize("positions", [*NAMES, "learned(length=12,beyond=interpolate)"])
+@pytest.mark.parametrize("positions", [*NAMES, "learned(length=6,beyond=interpolate)"])
 def test_neither_padding_nor_other_users_change_a_score(positions: str) -> None:
     model, histories = made(positions=positions), [path(3), [], path(12, 1), path(7, 2)]
     whole = model.predict(batch_of(*histories))
@@ -138,6 +138,15 @@ def test_without_a_history_scores_are_learned() -> None:
     likely = model.predict(batch_of([]))[0].softmax(0)
     assert likely[5] == pytest.approx(0.75, abs=0.05)
     assert likely[8] == pytest.approx(0.25, abs=0.05)
+
+
+def test_the_token_of_the_start_is_no_item() -> None:
+    """Without a history, items count as weights of the output only."""
+    model, nobody = made(), batch_of([])
+    before = model.predict(nobody)
+    with torch.no_grad():
+        model.embedding.weight[:ITEMS] *= 2
+    torch.testing.assert_close(model.predict(nobody), 2 * before)
 
 
 def test_what_is_read_is_what_is_predicted() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import bootstrap, wilcoxon
 
 from tests.made import classified
+from tsbench import stats
 from tsbench.critical import Contest, contest_text, contests, diagram
 from tsbench.stats import Comparison, average_ranks, compare, friedman, groups, holm, least_units
 from tsbench.summary import boards
@@ -116,6 +117,65 @@ def test_holm_against_its_definition_and_wilcoxon_against_scipy() -> None:
     )
     assert "no significant difference" in same.words
     assert "too few units" in few.words
+
+
+@pytest.mark.parametrize("units", [6, 40, 300])
+def test_the_bootstrap_is_that_of_scipy(units: int) -> None:
+    """Within Monte-Carlo error: both draw anew, 2,000 and 20,000 resamples."""
+    random = np.random.default_rng(units)
+    a, b = random.normal(size=units), random.normal(size=units) + 2 / np.sqrt(units)
+    (found,) = compare({"a": a.tolist(), "b": b.tolist()}, False)
+    expected = bootstrap(
+        (a, b), lambda x, y, axis: (x - y).mean(axis), paired=True, method="percentile", n_resamples=20_000, rng=1
+    )
+    error = expected.standard_error
+    assert found.difference == pytest.approx((a - b).mean())
+    assert found.interval is not None
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval), abs=0.2 * error)
+    assert found.better == pytest.approx((expected.bootstrap_distribution < 0).mean(), abs=0.05)
+    assert found.interval[0] < (a - b).mean() < found.interval[1]
+
+
+def test_units_are_resampled_in_pairs() -> None:
+    """Scores vary widely, differences hardly: an unpaired interval would hold 0."""
+    random = np.random.default_rng(0)
+    a = random.normal(size=50) * 10
+    scores = {"a": a.tolist(), "b": (a - 0.1 - random.random(50) / 100).tolist(), "few": [1.0, 2.0]}
+    pair, few, _ = compare(scores, True)
+    assert pair.interval is not None
+    assert 0.1 < pair.interval[0] < pair.interval[1] < 0.11
+    assert pair.better == 1.0
+    assert (few.difference, few.interval, few.better) == (None, None, None)
+
+
+def test_the_bootstrap_is_the_same_from_either_side_and_a_tie_is_even() -> None:
+    random = np.random.default_rng(1)
+    a, b = (random.random((2, 30)) < [[0.5], [0.4]]).astype(float).tolist()
+    (one,), (other,) = compare({"a": a, "b": b}, True), compare({"b": b, "a": a}, True)
+    assert one.better is not None
+    assert one.better + (other.better or 0) == pytest.approx(1)
+    assert 0.5 < one.better < 1
+    assert compare({"a": a, "b": b}, False)[0].better == pytest.approx(1 - one.better)
+    (tie,) = compare({"a": a, "b": a}, True)
+    assert (tie.difference, tie.interval, tie.better) == (0, (0, 0), 0.5)
+
+
+@pytest.mark.parametrize("block", [1, 70, 10**6])
+def test_resamples_are_whole_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(stats, "BLOCK", block)
+    weights = np.concatenate(list(stats._weights(7)))
+    assert weights.shape == (stats.RESAMPLES, 7)
+    assert (weights.sum(1) == 7).all()
+    assert weights.mean(0) == pytest.approx(np.ones(7), abs=0.1)
+    assert weights.var() == pytest.approx(6 / 7, abs=0.1)  # binomial: 7 draws, each with a chance of 1/7
+
+
+def test_a_finding_says_over_how_many_pairs_it_is_corrected() -> None:
+    random = np.random.default_rng(0)
+    scores = {name: (random.normal(size=30) + i).tolist() for i, name in enumerate("abc")}
+    assert {c.words.split(", ")[1] for c in compare(scores, True)} == {"Holm-corrected over 3 pairs)"}
+    assert {c.words for c in compare({**scores, "few": [1.0]}, True) if c.p} == {c.words for c in compare(scores, True)}
+    assert "Holm" not in compare({"a": scores["a"], "b": scores["b"]}, True)[0].words
 
 
 def held(scores: dict[str, list[float]], **more: Any) -> list[Contest]:

@@ -11,9 +11,11 @@ from tsbench.store import Result
 if TYPE_CHECKING:
     from tsbench.summary import Row
 
+PLAIN = "- "  # begins what only describes; all else changes how a score may be read
+
 
 def caveats(rows: Sequence[Row], first: Result) -> list[str]:
-    """What a reader must know before trusting these rows.
+    """What a reader must know before trusting these rows, mere descriptions (`PLAIN`) last.
 
     Args:
         rows: of one board.
@@ -45,7 +47,7 @@ def caveats(rows: Sequence[Row], first: Result) -> list[str]:
     versions = {r["environment"]["torch"] for row in rows for r in row.results}
     if len(versions) > 1:
         found.append(f"made with different torch versions: {', '.join(sorted(versions))}")
-    return found
+    return sorted(found, key=lambda words: words.startswith(PLAIN))
 
 
 def _still_improving(result: Result) -> bool:

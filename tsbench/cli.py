@@ -213,7 +213,9 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "tsbench report --dataset 'uea/*' --model minirocket --model vsformer --model 'vsformer:*'",
         "tsbench report --csv scores.csv --latex table.tex --html report.html",
     )
-    parser.add_argument("--dataset", action="append", default=[], metavar="GLOB", help="only these data sets")
+    parser.add_argument(
+        "--dataset", action="append", default=[], metavar="GLOB", help="only these data sets (or own files)"
+    )
     parser.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models or variants")
     parser.add_argument("--protocol", help="only this protocol")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all scores as CSV")
@@ -227,12 +229,14 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         commands,
         "explain",
         "explain",
-        "What a fitted model looks for, and what of some test cases it attended to.",
+        "What a fitted model looks for, and what of some test cases it attended to; needs its finished run.",
         "tsbench explain --dataset uea/BasicMotions --model vsformer --html explain.html",
         "tsbench explain 3f9c1a2b --case 0 --case 7",
         "tsbench explain results/artifacts/KEY",
     )
-    parser.add_argument("cell", nargs="?", metavar="KEY", help="key (or its beginning) or artifact folder of a cell")
+    parser.add_argument(
+        "cell", nargs="?", metavar="KEY", help="key (or its start) or artifact folder of a finished cell"
+    )
     parser.add_argument("--dataset", metavar="NAME", help="instead of a key: the cell of this data set ...")
     parser.add_argument("--model", metavar="NAME", help="... of this model, with settings after a colon ...")
     parser.add_argument("--protocol", help="... under this protocol ...")
@@ -266,6 +270,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "tsbench data list",
         "tsbench data fetch ltsf/etth1",
         "tsbench data check ltsf",
+        "tsbench data check lab/scenes.json",
         "tsbench data leakage rna/cri-off rna/ncrna",
     )
     parser.add_argument("action", choices=("list", "fetch", "check", "leakage"))
@@ -273,7 +278,8 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "names",
         nargs="*",
         metavar="NAME",
-        help="families or data sets, such as ltsf or ltsf/etth1 (default: all; fetch and leakage need one)",
+        help="families or data sets, such as ltsf or ltsf/etth1, or for check and leakage files of one's own (default: "
+        "all; fetch and leakage need one)",
     )
     parser.add_argument(
         "--mirror", metavar="URL", help="fetch from this folder of files instead of the original sources"

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tsbench import registry
 from tsbench.cell import Cell
-from tsbench.errors import MissingData, UsageError
+from tsbench.dataset import Dataset, Source, find_file
+from tsbench.errors import MissingData, TsbenchError, UsageError
+from tsbench.model import Model
 from tsbench.plan import Plan, Suite, make_plan, parse_seeds, read_suite
 from tsbench.session import parse_settings, run_all, tracking
 from tsbench.store import Store
@@ -66,7 +68,7 @@ def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:
     print(f"{len(plan.cells)} cells, {len(plan.cells) - len(todo)} finished, {len(todo)} to run")
     absent = list(dict.fromkeys(s.dataset for s in plan.skipped if s.absent))
     if many := len(absent) > MANY:
-        print(f"  left out, as their data are not there (`tsbench data list` says where from): {', '.join(absent)}")
+        print(f"  left out, as data are not there (`tsbench data list NAME` says where from): {', '.join(absent)}")
     for reason, pairs in Counter(s.reason for s in plan.skipped if not (many and s.absent)).items():
         first = next(s for s in plan.skipped if s.reason == reason)
         more = f" and {pairs - 1} more" if pairs > 1 else ""
@@ -100,10 +102,10 @@ def explain(args: argparse.Namespace) -> int:
 def list_all(args: argparse.Namespace) -> int:
     """Models, data sets and suites with a line each."""
     if args.what in ("all", "models"):
-        print("models")
-        for name in registry.model_names():
-            kind = registry.find_model(name)
-            print(f"  {name:20} {_headline(kind)}")
+        for tasks, models in _by_tasks().items():
+            print(f"models: {tasks}")
+            for name, kind in models.items():
+                print(f"  {name:20} {_headline(kind)}")
     if args.what in ("all", "datasets"):
         print("data sets")
         for name, dataset in sorted(registry.all_datasets().items()):
@@ -114,6 +116,15 @@ def list_all(args: argparse.Namespace) -> int:
         for path in sorted((Path(__file__).parent / "suites").glob("*.toml")):
             print(f"  {path.stem:20} {read_suite(path.stem).title}")
     return 0
+
+
+def _by_tasks() -> dict[str, dict[str, type[Model]]]:
+    """Models by the task kinds that they can do."""
+    found: dict[str, dict[str, type[Model]]] = {}
+    for name in registry.model_names():
+        kind = registry.find_model(name)
+        found.setdefault(", ".join(sorted(task.__name__.lower() for task in kind.tasks)), {})[name] = kind
+    return dict(sorted(found.items()))
 
 
 def _headline(kind: type) -> str:
@@ -127,7 +138,51 @@ def data(args: argparse.Namespace) -> int:
     """List, fetch or check data files; report what splits have in common."""
     from tsbench import download
 
-    return leakage(args) if args.action == "leakage" else download.command(args)
+    if args.action == "leakage":
+        return leakage(args)
+    if args.action == "list" and not args.names:
+        return _list_sets(args.data)
+    own = {name: found for name in args.names if (found := registry.own_dataset(name))}
+    failed = [_told_bad(name, dataset, args) for name, dataset in own.items()]
+    args.names = [name for name in args.names if name not in own]
+    return max([*failed, download.command(args) if args.names or not own else 0])
+
+
+def _list_sets(root: Path) -> int:
+    """A line for all data sets of the same files: are these there?"""
+    sets: dict[tuple[Source, ...], list[str]] = {}
+    for name, dataset in registry.all_datasets().items():
+        sets.setdefault(dataset.sources, []).append(name)
+    free = sets.pop((), [])
+    for sources, names in sorted(sets.items(), key=lambda item: item[1]):
+        there = sum(_is_there(root, source.file) for source in sources)
+        state = "there" if there == len(sources) else f"{there} of {len(sources)} files" if there else "missing"
+        print(f"{names[0] + (f' and {len(names) - 1} more' if len(names) > 1 else ''):44} {state}")
+    print(f"need no file: {', '.join(sorted(free))}")
+    print(f"data folder: {root.resolve()}; `tsbench data list NAME` lists files, licences and whom to cite")
+    return 0
+
+
+def _is_there(root: Path, file: str) -> bool:
+    try:
+        return find_file(root, file).is_file()
+    except MissingData:
+        return False
+
+
+def _told_bad(name: str, dataset: Dataset, args: argparse.Namespace) -> int:
+    """Say that a user's own file is there, or if asked to check, how it reads; 1 if it is bad."""
+    told = "there, a file of one's own"
+    if args.action == "check":
+        try:
+            splits = dataset.load(args.data, next(iter(dataset.protocols)))
+            told = f"good: {len(splits.train)} + {len(splits.validation)} + {len(splits.test)} samples"
+        except UsageError as error:
+            told = f"can be read; {error}"
+        except TsbenchError as error:
+            told = f"BAD: {error}"
+    print(f"{name}: {told}", flush=True)
+    return int(told.startswith("BAD"))
 
 
 def leakage(args: argparse.Namespace) -> int:

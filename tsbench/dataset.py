@@ -146,3 +146,28 @@ def read_published(path: Path) -> list[Published]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [Published(**{**row, "value": float(row["value"])}) for row in rows]  # type: ignore[arg-type]
+
+
+def read_sources(
+    table: Path, family: str, folder: str, licence: str, citation: str, suffixes: tuple[str, ...] = ("",)
+) -> tuple[Source, ...]:
+    """The files of one folder of `family` as a table lists them: set, file, sha256 and origin.
+
+    An origin is `owner/repository@commit:path` on GitHub; files without one were derived, see docs/<family>.md.
+    """
+    found = []
+    for row in _rows(table):
+        if row["set"] == folder and row["file"].endswith(suffixes):
+            repository, _, rest = row["origin"].partition("@")
+            commit, _, path = rest.partition(":")
+            path = path.replace(" ", "%20")
+            url = f"https://raw.githubusercontent.com/{repository}/{commit}/{path}" if path else ""
+            other = (f"https://github.com/{repository}/raw/{commit}/{path}",) if path else ()
+            found.append(Source(f"{family}/{folder}/{row['file']}", url, row["sha256"], licence, citation, other))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

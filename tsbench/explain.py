@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from tsbench.data import Batch, Samples, Splits
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.explanation import Attended, Explanation, Found
 from tsbench.model import Model
-from tsbench.registry import find_model, model_names
+from tsbench.registry import find_datasets, find_model, model_names, names_of, own_dataset
+from tsbench.settings import parse_spec
 from tsbench.store import Store, read_json
 from tsbench.svg import COLOURS, svg
 
@@ -39,12 +42,13 @@ SELECTED_ON_TEST = "Patterns and priors were found in the training cases, but TE
 
 def command(args: argparse.Namespace) -> int:
     """Explain one finished cell, in the terminal and, with `--html`, as a page."""
+    if args.model:
+        _check_explains(parse_spec(args.model)[0])
     folder = find_cell(args)
     cell = Cell(**read_json(folder / "model.json")["cell"])
-    kind = find_model(cell.model)
-    if kind.explain is Model.explain:
-        able = [name for name in model_names() if find_model(name).explain is not Model.explain]
-        raise UsageError(f"{cell.model} explains nothing of itself; models that do: {', '.join(able)}")
+    _check_explains(cell.model)
+    if args.dataset and own_dataset(args.dataset):  # the cell may have been run in another folder
+        cell = replace(cell, dataset=args.dataset)
     model = load_model(folder)
     splits = _splits(cell, folder, args.data)
     fitting, test = (splits.refit.train, splits.refit.test) if splits.refit else (splits.train, splits.test)
@@ -53,11 +57,20 @@ def command(args: argparse.Namespace) -> int:
         raise UsageError(f"--case {wrong[0]}: the test set has cases 0 to {len(test) - 1}")
     honesty = SELECTED_ON_TEST if splits.validation is splits.test else HONESTY
     page = Page(cell, model, fitting, test.batch(torch.tensor(cases)), cases, honesty)
+    if args.model and args.model != cell.variant:
+        print(f"no finished cell is of {args.model} as it is by default; this is {cell.variant}")
     print(f"{page.text()}\n{honesty}")
     if args.html:
         args.html.write_text(page.html(), encoding="utf-8")
         print(f"wrote {args.html}")
     return 0
+
+
+def _check_explains(name: str) -> None:
+    """Refuse a model that explains nothing, naming those that do."""
+    if find_model(name).explain is Model.explain:
+        able = [name for name in model_names() if find_model(name).explain is not Model.explain]
+        raise UsageError(f"{name} explains nothing of itself; models that do: {', '.join(able)}")
 
 
 def find_cell(args: argparse.Namespace) -> Path:
@@ -69,18 +82,26 @@ def find_cell(args: argparse.Namespace) -> Path:
     if args.cell and (Path(args.cell) / "model.json").is_file():
         return Path(args.cell)
     store = Store(args.results)
-    wanted = {"dataset": args.dataset, "model": args.model, "protocol": args.protocol, "seed": args.seed}
+    wanted = {"model": args.model, "protocol": args.protocol, "seed": args.seed}
+    names = names_of(args.dataset) if args.dataset else set()
     if not args.cell and not (args.dataset and args.model):
         raise UsageError("name a cell: its key, its folder, or --dataset NAME --model NAME")
     found = [
         result
         for result in store.results()
         if result["key"].startswith(args.cell or "")
+        and (not names or names & {result["cell"]["dataset"], result["data"]["label"]})
         and all(v is None or v in (result["cell"][k], result["variant"]) for k, v in wanted.items())
         and store.path("artifacts", result["key"]).is_dir()
     ]
-    if not found:
+    if not found and args.cell:
         raise UsageError(f"{store.root} holds no such finished cell with a model; tsbench report lists what there is")
+    if not found:
+        find_datasets(args.dataset)  # a wrong name is said first
+        options = {"--dataset": args.dataset, "--model": args.model, "--protocol": args.protocol}
+        options["--seeds"] = f"{args.seed}," if args.seed is not None else None
+        told = " ".join(f"{option} {shlex.quote(value)}" for option, value in options.items() if value)
+        raise UsageError(f"not run yet, or not into {store.root}; first: tsbench run {told}")
     if args.cell and len(found) > 1:
         raise UsageError(f"{args.cell} begins {len(found)} keys; give more of it")
     found = [result for result in found if result["variant"] == args.model] or found

@@ -11,7 +11,7 @@ from tsbench.data import Splits
 
 @runtime_checkable
 class Comparable(Protocol):
-    """Samples that can be compared; `groups`, if they have it, is name (guide, family) -> group of each sample."""
+    """Samples that can be compared; `groups`, if they have it: name (guide, family) -> group of each, "" for none."""
 
     target: Any
 
@@ -117,5 +117,6 @@ def _label(samples: Comparable, i: int) -> bytes:
 
 
 def _shared(old: set[str], new: Sequence[str]) -> Shared:
-    groups = set(new)
-    return Shared(sum(name in old for name in new), len(groups & old), len(groups))
+    groups = set(new) - {""}  # of no group, as where nothing is searched for
+    shared = groups & old
+    return Shared(sum(name in shared for name in new), len(shared), len(groups))

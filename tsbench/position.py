@@ -87,6 +87,7 @@ class PositionEncoding(nn.Module):
         several: places may have several axes.
         per_layer: each layer has one of its own; else all layers share one.
         contextual: it needs `Positions.context`.
+        orderless: without causal attention, tokens that change places change nothing.
     """
 
     Config: ClassVar[type] = NoSettings
@@ -95,6 +96,7 @@ class PositionEncoding(nn.Module):
     several: ClassVar[bool] = False
     per_layer: ClassVar[bool] = False
     contextual: ClassVar[bool] = False
+    orderless: ClassVar[bool] = False
 
     def __init__(self, width: int, heads: int, config: Any, head_width: int = 0) -> None:
         super().__init__()

@@ -93,6 +93,20 @@ def find_datasets(spec: str) -> list[Dataset]:
     return [_with_options(dataset, options) for dataset in found]
 
 
+def own_dataset(spec: str) -> Dataset | None:
+    """The data set of a user's file that is there, with options after a colon; None if `spec` is no such path."""
+    name, options = parse_spec(spec)
+    there = name not in all_datasets() and Path(name).expanduser().exists()
+    found = _open(name) if there else None
+    return _with_options(found, options) if found else None
+
+
+def names_of(spec: str) -> set[str]:
+    """What results call the data sets meant by `spec`: just so, and a user's file by its label as well."""
+    own = own_dataset(spec)
+    return {spec, dataset_label(own)} if own else {spec}
+
+
 def _open(name: str) -> Dataset | None:
     path = Path(name).expanduser()
     openers = [m.open_path for m in _dataset_modules() if hasattr(m, "open_path")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import itertools
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,27 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import tsbench
+from tsbench.caveats import PLAIN
 from tsbench.critical import contest_text, contests, diagram, mean_ranks
 from tsbench.dataset import Published
 from tsbench.errors import TsbenchError
 from tsbench.grids import drawn, grids
 from tsbench.latex import as_latex
-from tsbench.registry import task_from_record
+from tsbench.registry import names_of, task_from_record
 from tsbench.sheet import as_csv
-from tsbench.stats import Comparison, compare
+from tsbench.stats import RESAMPLES, Comparison, compare
 from tsbench.store import Result, Store
 from tsbench.summary import Board, Row, Spread, boards
 from tsbench.svg import COLOURS, DASHES, Line, line_chart
+from tsbench.tasks.task import Task
 
 TEST_NAME = "Wilcoxon signed-rank test on the seeds' mean, two-sided, Holm-corrected over all pairs of a table"
+PEOPLE = "human_"  # begins the metrics of human answers
+COLUMNS = (
+    "↑ higher is better, ↓ lower; all columns, and under 'What is measured' what they are: tsbench report --html FILE"
+)
 
 
 def write_reports(args: argparse.Namespace) -> int:
     """Print the leaderboards and write the files asked for."""
     store = Store(args.results)
-    shown = boards(store.results(), args.dataset, args.protocol, args.model)
-    wanted = args.dataset or ["*"]
-    failures = [f for f in store.failures() if any(fnmatch.fnmatchcase(f["cell"]["dataset"], w) for w in wanted)]
+    wanted = [name for spec in args.dataset for name in sorted(names_of(spec))]
+    shown = boards(store.results(), wanted, args.protocol, args.model)
+    known = ((failure, names_of(failure["cell"]["dataset"])) for failure in store.failures())
+    failures = [f for f, names in known if not wanted or any(fnmatch.filter(names, w) for w in wanted)]
     if not shown and not failures:
         raise TsbenchError(
             f"no results in {store.root} match; run something first, for example tsbench run --suite quick"
@@ -63,6 +71,8 @@ def _write(path: Path, text: str) -> None:
 def terminal(shown: Sequence[Board], failures: Sequence[Result]) -> str:
     """All leaderboards as plain text."""
     parts = [_board_text(board) for board in shown]
+    if shown:
+        parts[-1] += f"\n{COLUMNS}"
     compared = contests(shown)
     parts += map(contest_text, compared)
     honest = _honest(shown)
@@ -82,6 +92,8 @@ def _honest(shown: Sequence[Board]) -> list[Board]:
 
 def _board_text(board: Board) -> str:
     header, *body = _cells(board, board.kind.shown)
+    metrics = board.kind.metrics
+    header = [f"{name}{'↑' if metrics[name].higher_is_better else '↓'}" if name in metrics else name for name in header]
     widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -96,13 +108,27 @@ def _board_text(board: Board) -> str:
     if len(board.ranked) > 1:
         first, second = board.ranked[:2]
         pair = next(c for c in comparisons(board) if {c.first, c.second} == {first.variant, second.variant})
-        lines.append(f"  {first.variant} against {second.variant}: {pair.words}")
+        lines.append(f"  {first.variant} against {second.variant}: {_found(pair, board.kind)}")
     flagged = dict.fromkeys(p.defect for row in board.rows for p in row.published.values() if p.defect)
     lines += [f"  † {defect}" for defect in flagged]
     if others := {p.model for p in board.absent}:
         lines.append(f"  {len(others)} published models that were not run here are in the HTML report")
-    lines += [f"  ! {warning}" for warning in board.warnings]
+    lines += [f"  {warning}" if warning.startswith(PLAIN) else f"  ! {warning}" for warning in board.warnings]
     return "\n".join(lines)
+
+
+def _found(pair: Comparison, kind: type[Task]) -> str:
+    """A comparison in one line: difference and interval, over how many units, and whether it is significant."""
+    if pair.better is None:
+        return pair.words
+    size = f"{kind.primary} {pair.size} over {pair.units:,} {units_of(kind)}"
+    return f"{size}, better in {100 * pair.better:.3g} % of resamples of these; {pair.words}"
+
+
+def units_of(kind: type[Task]) -> str:
+    """What the units of a task are called, `users`; `units` where it takes a sentence to say."""
+    found = re.match(r"an? (\w+)", kind.unit)
+    return f"{found[1]}s" if found else "units"
 
 
 def _cells(board: Board, chosen: Sequence[str] = ()) -> list[list[str]]:
@@ -112,7 +138,7 @@ def _cells(board: Board, chosen: Sequence[str] = ()) -> list[list[str]]:
     """
     primary = board.kind.primary
     published = [metric for metric in board.kind.metrics if any(metric in row.published for row in board.rows)]
-    others = [m for m in board.kind.metrics if m != primary and (not chosen or m in chosen or m in published)]
+    others = [m for m in _measured(board) if m != primary and (not chosen or m in chosen or m in published)]
     bounded = any(row.interval for row in board.rows)
     header = ["rank", "model", primary, *(["95 % interval"] if bounded else []), *others, "seeds"]
     for metric in published:
@@ -132,6 +158,24 @@ def _cells(board: Board, chosen: Sequence[str] = ()) -> list[list[str]]:
                 cells += [f"{row.published[metric].value:g}{flag(row.published[metric])}", f"{difference:+.4f}"]
         body.append([*cells, f"{row.fit_cpu_seconds:.2f}", f"{row.memory_mb:.0f}", str(row.parameters)])
     return [header, *body]
+
+
+def _measured(board: Board) -> list[str]:
+    """The metrics that tell models apart; those of people are the same for all."""
+    return [metric for metric in board.kind.metrics if not metric.startswith(PEOPLE)]
+
+
+def _people(board: Board) -> dict[str, float]:
+    """Metric -> what people score on the test set, of a task that has such metrics."""
+    scores = {metric: score.mean for row in reversed(board.rows) for metric, score in row.scores.items()}
+    return {m.removeprefix(PEOPLE): scores[m] for m in board.kind.metrics if m.startswith(PEOPLE) and m in scores}
+
+
+def _rest(board: Board, header: Sequence[str]) -> list[list[str]]:
+    """Header and rows of the metrics that a table with this header leaves out; nothing if there are none."""
+    left = [m for m in _measured(board) if m not in header and any(m in row.scores for row in board.rows)]
+    body = [[str(row.rank or "-"), row.label, *(_score(row, metric) for metric in left)] for row in board.rows]
+    return [["rank", "model", *left], *body] if left else []
 
 
 def _score(row: Row, metric: str) -> str:
@@ -171,6 +215,7 @@ def as_html(shown: Sequence[Board], failures: Sequence[Result]) -> str:
         version=tsbench.__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         test_name=TEST_NAME,
+        resamples=RESAMPLES,
     )
 
 
@@ -181,19 +226,23 @@ def _machine(made: dict[str, Any]) -> str:
 
 def _page(board: Board) -> dict[str, Any]:
     """What the template needs of a board."""
-    header, *body = _cells(board)
-    with_examples = [row for row in board.rows if "examples" in row.results[0]]
+    header, *body = _cells(board, board.kind.shown)
+    examples = [row for row in board.rows if "examples" in row.results[0]]
+    best = next((row for row in examples if row.rank), None)
     return {
         "board": board,
         "header": header,
         "body": body,
+        "rest": _rest(board, header),
+        "people": _people(board),
+        "units": units_of(board.kind),
         "metrics": board.kind.metrics,
         "comparisons": comparisons(board),
         "grids": [drawn(grid, board) for grid in grids(board)],
         "curves": curves(board),
         "groups": list(_groups(board)),
         "charts": [(row, *chart) for row in board.rows for chart in _charts(row)],
-        "examples": [(row.label, board.kind.figure(row.results[0]["examples"])) for row in with_examples],
+        "examples": [(row.label, board.kind.figure(row.results[0]["examples"]), row is best) for row in examples],
     }
 
 
@@ -208,10 +257,15 @@ def _groups(board: Board) -> Iterator[tuple[str, str, list[list[str]]]]:
     kinds = dict.fromkeys(kind for seeds in found for groups in seeds for kind in groups)
     for kind, metric in itertools.product(kinds, board.kind.shown):
         columns = [_means([groups[kind] for groups in seeds if kind in groups], metric) for seeds in found]
-        names = sorted({name for column in columns for name in column})
+        names = sorted({name for column in columns for name in column}, key=_natural)
         if names:
             cells = [[name, *(f"{c[name]:.4f}" if name in c else "" for c in columns)] for name in names]
             yield kind, metric, [[kind, *(row.label for row in board.rows)], *cells]
+
+
+def _natural(name: str) -> list[str | int]:
+    """Sort key that puts `shelf 9` before `shelf 10`."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _means(seeds: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""Is a difference real? Paired tests between models."""
+"""Is a difference real, and how large is it? Paired tests and paired bootstrap between models."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,6 +11,8 @@ import numpy as np
 
 LEAST_UNITS = 6  # with fewer, no two-sided Wilcoxon test can reach p < 0.05
 MOST_EXACT = 50  # units; with more, the normal approximation is as good
+RESAMPLES, SEED = 2000, 7  # of the bootstrap: all pairs of a table meet the same resamples
+BLOCK = 2**20  # drawn units held at once
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Comparison:
     Attributes:
         p: two-sided, corrected for all comparisons made together; None if there are too few units.
         wins: units on which `first` is better.
+        pairs: how many comparisons p is corrected for.
+        difference: mean over units of `first` minus `second`; None, as what follows, if there are too few units.
+        interval: its 95 % percentile interval, units being resampled (paired bootstrap, Efron 1979).
+        better: share of resamples in which `first` is better; one without a difference counts half.
     """
 
     first: str
@@ -27,19 +33,29 @@ class Comparison:
     p: float | None
     wins: int
     units: int
+    pairs: int = 1
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    better: float | None = None
 
     @property
     def words(self) -> str:
         """The finding in words."""
         if self.p is None:
             return f"not tested: too few units ({self.units}), or different ones"
-        if self.p >= 0.05:
-            return f"no significant difference (p = {self.p:.2g})"
-        return f"significant (p = {self.p:.2g})"
+        corrected = f"p = {self.p:.2g}" + (f", Holm-corrected over {self.pairs} pairs" if self.pairs > 1 else "")
+        return f"{'no significant difference' if self.p >= 0.05 else 'significant'} ({corrected})"
+
+    @property
+    def size(self) -> str:
+        """The difference and its interval, `+0.0123 [+0.0040, +0.0200]`; empty if there are too few units."""
+        if self.difference is None or self.interval is None:
+            return ""
+        return "{:+.4f} [{:+.4f}, {:+.4f}]".format(self.difference, *self.interval)
 
 
 def compare(units: Mapping[str, Sequence[float]], higher_is_better: bool) -> list[Comparison]:
-    """Wilcoxon signed-rank test of every pair of models over their common units, Holm-corrected.
+    """Wilcoxon signed-rank test of every pair of models over their common units, Holm-corrected; and paired bootstrap.
 
     Args:
         units: model -> one score for each unit, in the same order for all.
@@ -48,11 +64,41 @@ def compare(units: Mapping[str, Sequence[float]], higher_is_better: bool) -> lis
     pairs = list(combinations(units, 2))
     raw = [_wilcoxon(units[a], units[b]) for a, b in pairs]
     corrected = holm([p for p in raw if p is not None])
+    tested, means = len(corrected), _resampled(units)
     found = []
     for (a, b), p in zip(pairs, raw, strict=True):
         wins = sum(x > y if higher_is_better else x < y for x, y in zip(units[a], units[b], strict=False))
-        found.append(Comparison(a, b, None if p is None else corrected.pop(0), wins, len(units[a])))
+        if p is None:
+            found.append(Comparison(a, b, None, wins, len(units[a])))
+            continue
+        differences = (means[a] - means[b]).round(12)
+        ahead = differences > 0 if higher_is_better else differences < 0
+        low, high = np.quantile(differences, (0.025, 0.975)).tolist()
+        better = float(ahead.mean() + (differences == 0).mean() / 2)
+        size = float(np.mean(units[a]) - np.mean(units[b]))
+        found.append(Comparison(a, b, corrected.pop(0), wins, len(units[a]), tested, size, (low, high), better))
     return found
+
+
+def _resampled(units: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    """Means of each model over `RESAMPLES` resamples of its units, the same units for all models that have as many."""
+    found: dict[str, np.ndarray] = {}
+    for count in {len(row) for row in units.values() if len(row) >= LEAST_UNITS}:
+        names = [name for name, row in units.items() if len(row) == count]
+        scores = np.array([units[name] for name in names], np.float64).T  # (unit, model)
+        means = np.concatenate([weights @ scores for weights in _weights(count)]) / count
+        found |= dict(zip(names, means.T, strict=True))
+    return found
+
+
+def _weights(count: int) -> Iterator[np.ndarray]:
+    """How often each of `count` units is in each resample, `(resample, unit)`, in blocks of resamples."""
+    random = np.random.default_rng(SEED)
+    block = max(1, BLOCK // count)
+    for start in range(0, RESAMPLES, block):
+        rows = min(block, RESAMPLES - start)
+        drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
 def _wilcoxon(a: Sequence[float], b: Sequence[float]) -> float | None:

@@ -82,7 +82,7 @@ class Board:
     Attributes:
         bar: the cheap model that a trained one must beat, if the data set names one; see `Dataset.bar`.
         absent: published models that have no run here, best first.
-        warnings: what a reader must know before trusting the table.
+        warnings: what a reader must know before trusting the table; those that begin with "- " only describe.
     """
 
     dataset: str
@@ -255,6 +255,7 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
     scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in metrics}
     units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
     samples = results[0]["data"]["samples"]["test"]
+    free = "correct" in kind.metrics and "correct" not in results[0]["scores"]["test"]  # no target that could be told
     return Row(
         variant=variant,
         model=results[0]["cell"]["model"],
@@ -269,7 +270,7 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
         fit_cpu_seconds=statistics.median(_fit(r["cpu_seconds"]) for r in results),
         memory_mb=max(r["peak_memory_mb"] for r in results),
         results=results,
-        told=model.told,
+        told="" if free and model.told == "the target" else model.told,
         trained=issubclass(model, NeuralModel),
         stochastic=model.stochastic,
     )

@@ -59,7 +59,21 @@ def read_folder(folder: Path) -> Scenes:
         trials.append(Trial(i, subject, cue, targets, points, durations, np.full(len(rows), -1), searched or target))
     if not trials:
         raise DataError(path, "holds no fixations", "It needs a header and a line for each fixation.")
+    _check_places(path, displays, trials)
     return Scenes(displays, tuple(trials))
+
+
+def _check_places(path: Path, displays: Sequence[Display], trials: Sequence[Trial]) -> None:
+    """Refuse fixations that cannot be in px of their displays: all off them, or all in one corner pixel."""
+    points = np.concatenate([trial.points for trial in trials])
+    sizes = np.concatenate([np.broadcast_to(displays[t.display].size, t.points.shape) for t in trials])
+    if ((points >= 0) & (points <= sizes)).all(1).any() and abs(points).max() > 1:
+        return
+    low, high, (width, height) = points.min(0), points.max(0), sizes.max(0)
+    ranges = f"x is from {low[0]:g} to {high[0]:g} and y from {low[1]:g} to {high[1]:g}"
+    what = f"no fixation can be right: {ranges}, on displays of up to {width:g} x {height:g}"
+    remedy = f"Are they in px of the display, from its left upper corner? Convert them, or correct `size` in {SCENES}."
+    raise DataError(path, what, remedy)
 
 
 def write_folder(scenes: Scenes, folder: Path) -> None:

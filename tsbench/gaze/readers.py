@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,19 @@ import scipy.io
 from tsbench.errors import DataError
 from tsbench.files import CUT as CUT
 from tsbench.files import read_bytes, read_text
+from tsbench.files import read_json as read_json
+from tsbench.files import read_npy as read_npy
 
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(path, f"is no JSON ({error.msg})", CUT, error.lineno) from None
+CORRECT = "Correct it; if the file was downloaded, get it again."
 
 
 def field(path: Path, record: Any, where: str, name: str, kind: type | tuple[type, ...]) -> Any:
     """A field of a JSON record, of the kind it must be."""
     if not isinstance(record, Mapping) or name not in record:
-        raise DataError(path, f"{where} has no field `{name}`", "Add it, or get the file again.")
+        raise DataError(path, f"{where} has no field `{name}`", "Add it; if the file was downloaded, get it again.")
     value = record[name]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(path, f"{where}: `{name}` is {str(value)[:60]!r}", "Correct it, or get the file again.")
+        raise DataError(path, f"{where}: `{name}` is {str(value)[:60]!r}", CORRECT)
     return value
 
 
@@ -45,7 +41,7 @@ def numbers(path: Path, record: Any, where: str, name: str, shape: tuple[int, ..
     if not np.isfinite(array).all():
         words = " x ".join("n" if n < 0 else str(n) for n in shape)
         what = f"{where}: `{name}` is not {words} finite numbers: {str(value)[:60]}"
-        raise DataError(path, what, "Correct it, or get the file again.")
+        raise DataError(path, what, CORRECT)
     return array
 
 
@@ -74,7 +70,7 @@ def read_table(
         raise DataError(path, f"is no table ({error})", CUT) from None
     if absent := [name for name in (*columns, *words) if name not in table]:
         what = f"no column {', '.join(absent)}; there are {', '.join(map(str, table.columns))}"
-        raise DataError(path, what, "Name the columns as the documentation does (docs/gaze.md).", 1)
+        raise DataError(path, what, _renaming(absent, list(map(str, table.columns))), 1)
     found: dict[str, np.ndarray] = {}
     text = {*words, *more}
     for name in (*columns, *words, *gaps, *more):
@@ -87,6 +83,16 @@ def read_table(
             what = f"column `{name}` is empty, or the line ends before it"
             raise DataError(path, what, CUT, int(empty.argmax()) + 2)
     return found
+
+
+def _renaming(absent: Sequence[str], there: Sequence[str]) -> str:
+    """What to do about columns that are not there."""
+    if len(there) == 1 and (mark := next((m for m in ";\t" if m in there[0]), "")):
+        return f"Columns are separated by {mark!r} here; save the file with commas, and points in decimals."
+    near = [match for name in absent for match in get_close_matches(name, [t.strip().lower() for t in there], n=1)]
+    meant = [name for name in there if name.strip().lower() in near]
+    hint = f"Did you mean {' and '.join(map(repr, meant))}? " if meant else ""
+    return f"{hint}Name the columns as the documentation does (docs/gaze.md)."
 
 
 def _numbers(path: Path, cells: np.ndarray, name: str, gaps: bool) -> np.ndarray:
@@ -105,17 +111,6 @@ def rows_by(table: Table, *names: str) -> dict[tuple[Any, ...], np.ndarray]:
     for row, key in enumerate(zip(*(table[name].tolist() for name in names), strict=True)):
         found.setdefault(key, []).append(row)
     return {key: np.array(rows) for key, rows in found.items()}
-
-
-def read_npy(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A NumPy array of numbers; -1 in `shape` stands for any count."""
-    try:
-        array: np.ndarray = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(path, f"is no NumPy array of numbers ({error})", CUT) from None
-    if array.ndim != len(shape) or any(n >= 0 and n != m for n, m in zip(shape, array.shape, strict=True)):
-        raise DataError(path, f"its shape is {array.shape}, not {shape}", CUT)
-    return array
 
 
 def read_mat(path: Path, variable: str, fields: Sequence[str]) -> list[Mapping[str, Any]]:

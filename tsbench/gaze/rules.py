@@ -13,6 +13,7 @@ from tsbench.errors import DataError, UsageError, unknown
 from tsbench.gaze.scene import Display, Scenes, Trial
 
 NOTHING = -1  # the object of a fixation on none
+MANY = 0.1  # share of fixations on no object from which on a rule that gives them one is named
 
 WORDS = {
     "initial": ("keep", "central", "drop"),
@@ -82,7 +83,7 @@ class _Fixations:
 
 
 def apply(scenes: Scenes, rules: Rules) -> Scenes:
-    """The same recording under `rules`; its notes go on with a line for each rule.
+    """The same recording under `rules`; its notes go on with what they did, and a hint if they leave much out.
 
     Raises:
         DataError: no trial is left.
@@ -91,16 +92,17 @@ def apply(scenes: Scenes, rules: Rules) -> Scenes:
     fixations = _Fixations.of(trials)
     display = np.array([t.display for t in trials], np.int64)
     size = np.array([d.size for d in displays])
-    notes = [f"{len(trials):,} trials, {len(fixations.trial):,} fixations as recorded"]
+    notes = [f"{_count(len(trials), 'trial')}, {_count(len(fixations.trial), 'fixation')} as recorded"]
 
-    fixations, note = _initial(fixations, rules, size[display[fixations.trial]])
-    notes.append(note)
-    fixations, note = _outside(fixations, rules, size[display[fixations.trial]])
-    notes.append(note)
+    fixations, found = _initial(fixations, rules, size[display[fixations.trial]])
+    notes += found
+    fixations, found = _outside(fixations, rules, size[display[fixations.trial]])
+    notes += found
     fixations, found = _on_objects(fixations, rules, displays, display[fixations.trial])
     notes += found
-    fixations, note = _cut(fixations, rules, trials)
-    notes.append(note)
+    hint = _hint(fixations, rules)
+    fixations, found = _cut(fixations, rules, trials)
+    notes += found
     kept, found = _lengths(fixations, rules, len(trials))
     notes += found
 
@@ -112,26 +114,28 @@ def apply(scenes: Scenes, rules: Rules) -> Scenes:
         left.append(replace(trials[i], points=points, durations=durations, objects=objects))
     if not left:
         raise DataError("scanpaths", "no trial is left of " + "; ".join(notes), "Check the boxes, or relax the rules.")
-    return Scenes(displays, tuple(left), (*scenes.notes, *notes))
+    return Scenes(displays, tuple(left), (*scenes.notes, f"- {'; '.join(notes)}", *hint))
 
 
-def _initial(fixations: _Fixations, rules: Rules, size: np.ndarray) -> tuple[_Fixations, str]:
+def _initial(fixations: _Fixations, rules: Rules, size: np.ndarray) -> tuple[_Fixations, list[str]]:
     if rules.initial == "keep":
-        return fixations, "first fixation kept"
+        return fixations, []
     gone, where = fixations.first(), ""
     if rules.initial == "central":
         away = fixations.points - size / 2
         gone &= np.hypot(away[:, 0], away[:, 1]) <= rules.central
         where = f" if within {rules.central} px of the centre"
-    return fixations.where(~gone), f"first fixation left out{where}: {gone.sum():,}"
+    return fixations.where(~gone), [f"first fixation left out{where}: {gone.sum():,}"] if gone.any() else []
 
 
-def _outside(fixations: _Fixations, rules: Rules, size: np.ndarray) -> tuple[_Fixations, str]:
+def _outside(fixations: _Fixations, rules: Rules, size: np.ndarray) -> tuple[_Fixations, list[str]]:
     inside = np.all((fixations.points >= 0) & (fixations.points <= size), axis=1)
-    many = f"off the display: {(~inside).sum():,} fixations"
+    if inside.all():
+        return fixations, []
+    many = f"off the display: {_count((~inside).sum(), 'fixation')}"
     if rules.outside == "drop":
-        return fixations.where(inside), f"{many}, left out"
-    return replace(fixations, points=fixations.points.clip(0, size)), f"{many}, moved to its edge"
+        return fixations.where(inside), [f"{many}, left out"]
+    return replace(fixations, points=fixations.points.clip(0, size)), [f"{many}, moved to its edge"]
 
 
 def _on_objects(
@@ -145,15 +149,26 @@ def _on_objects(
             if len(own):
                 objects[own], holding = objects_at(fixations.points[own], displays[display[own[0]]].boxes, rules)
                 held, overlaps = held + (holding > 0).sum(), overlaps + (holding > 1).sum()
-        notes = [
-            f"in a box: {_share(held, len(display))} of fixations; in more than one, the smallest counts: {overlaps:,}"
-        ]
+        notes = [f"in a box: {_share(held, len(display))} of fixations"]
+        if overlaps:
+            notes.append(f"in more than one, the smallest counts: {overlaps:,}")
         if rules.near:
             notes.append(f"in no box, but within {rules.near} px of one, the nearest counts")
-    none = (objects == NOTHING).sum()
-    how = "no object takes" if rules.nowhere == "drop" else "the nearest centre takes those in no box; left are"
-    notes.append(f"{how} {none:,} fixations ({_share(none, len(display))}), which the path leaves out")
+        if rules.nowhere == "nearest":
+            notes.append("what is in no box counts for the nearest centre")
+    if none := (objects == NOTHING).sum():
+        of = f"{none:,} of {_count(len(display), 'fixation')} ({_share(none, len(display))})"
+        notes.append(f"{of} {'is' if none == 1 else 'are'} on no object and left out")
     return replace(fixations, objects=objects), notes
+
+
+def _hint(fixations: _Fixations, rules: Rules) -> list[str]:
+    """Which rules would use fixations that are on no object, if these are many."""
+    none = fixations.objects == NOTHING
+    if rules.on != "boxes" or none.sum() <= MANY * len(none):
+        return []
+    share = _share(none.sum(), len(none))
+    return [f"{share} of fixations are on no object and left out; near=PX or nowhere=nearest counts them for a box"]
 
 
 def objects_at(points: np.ndarray, boxes: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
@@ -180,32 +195,37 @@ def objects_at(points: np.ndarray, boxes: np.ndarray, rules: Rules) -> tuple[np.
     return found, holding.sum(1)
 
 
-def _cut(fixations: _Fixations, rules: Rules, trials: tuple[Trial, ...]) -> tuple[_Fixations, str]:
+def _cut(fixations: _Fixations, rules: Rules, trials: tuple[Trial, ...]) -> tuple[_Fixations, list[str]]:
     if rules.cut == "never":
-        return fixations, "paths not cut at the target"
+        return fixations, []
     pairs = {(i, o) for i, t in enumerate(trials) for o in t.targets}
     hit = np.array([p in pairs for p in zip(fixations.trial.tolist(), fixations.objects.tolist(), strict=True)], bool)
     hits = np.cumsum(hit) - hit  # targets fixated before, in all trials
     starts = np.maximum.accumulate(np.where(fixations.first(), hits, 0))
     later = hits > starts
-    return fixations.where(~later), f"paths end at the first fixation of a target: {later.sum():,} fixations left out"
+    note = f"paths end at the first fixation of a target: {_count(later.sum(), 'fixation')} left out"
+    return fixations.where(~later), [note]
 
 
 def _lengths(fixations: _Fixations, rules: Rules, trials: int) -> tuple[np.ndarray, list[str]]:
     """Which trials stay."""
     length = np.bincount(fixations.trial[fixations.objects != NOTHING], minlength=trials)
     kept = length > 0
-    notes = [f"{(~kept).sum():,} trials without a fixation on an object left out"] if not kept.all() else []
+    notes = [f"{_count((~kept).sum(), 'trial')} without a fixation on an object left out"] if not kept.all() else []
     if rules.deviations:
         mean, limit = length[kept].mean(), rules.deviations * length[kept].std()
         odd = kept & (abs(length - mean) > limit)
         kept &= ~odd
         notes.append(
-            f"{odd.sum():,} trials left out whose length is over {rules.deviations} SD from the mean; "
+            f"{_count(odd.sum(), 'trial')} left out whose length is over {rules.deviations} SD from the mean, "
             f"{kept.sum():,} stay"
         )
     return kept, notes
 
 
 def _share(part: int, of: int) -> str:
-    return f"{part / max(1, of):.1%}"
+    return f"{100 * part / max(1, of):.1f} %"
+
+
+def _count(many: int, what: str) -> str:
+    return f"{many:,} {what}{'' if many == 1 else 's'}"

@@ -23,6 +23,8 @@ from tsbench.leakage import with_leakage
 from tsbench.tasks.scanpath import Scanpath
 
 HELD_OUT = 0.1  # share of the groups in validation, and in test
+LEAST = 3  # groups: one for each part
+NARROWEST, WIDEST = 0.02, 5.0  # deviations of a centre bias, as shares of width and height
 
 PROTOCOLS: Mapping[str, str] = {
     "by-image": "80/10/10 % of the images: no model has seen a test image",
@@ -57,8 +59,8 @@ def parted(groups: Sequence[str] | np.ndarray, seed: int) -> tuple[Tensor, Tenso
         UsageError: there are fewer than three groups.
     """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 3:
-        raise UsageError(f"{len(names)} groups cannot be split in three; choose another protocol")
+    if len(names) < LEAST:
+        raise UsageError(f"a split needs at least {LEAST} groups, here is {len(names)}")
     order = np.argsort([hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in names])
     held = max(1, round(HELD_OUT * len(names)))
     part = np.zeros(len(names), np.int64)
@@ -79,13 +81,18 @@ def scanpath_splits(scenes: Scenes, protocol: str, seed: int, given: bool, how: 
     """
     if protocol not in PROTOCOLS:
         raise unknown("protocol of scanpaths", protocol, PROTOCOLS)
-    by, related = protocol.removeprefix("by-").replace("image", "picture"), kinship(scenes)
-    groups = [str(i) for i in range(len(scenes.trials))] if by == "trial" else related[by]
-    try:
-        parts = parted(groups, seed)
-    except UsageError as error:
-        raise UsageError(f"{protocol}: {error}") from None
-    return _splits(scenes, parts, given, how, f"split by {by}, seed {seed}")
+    groups = {**kinship(scenes), "trial": np.array([str(i) for i in range(len(scenes.trials))])}
+    by = _grouped(protocol)
+    if (there := len(set(groups[by]) - {""})) < LEAST:  # "" is where nothing is searched for
+        others = [name for name in PROTOCOLS if len(set(groups[_grouped(name)]) - {""}) >= LEAST]
+        remedy = f"protocols that work here: {', '.join(others)}" if others else "no other protocol works here either"
+        raise UsageError(f"{protocol} needs at least {LEAST} different {by}s, not {there}; {remedy}")
+    return _splits(scenes, parted(groups[by], seed), given, how, f"split by {by}, seed {seed}")
+
+
+def _grouped(protocol: str) -> str:
+    """What a protocol keeps together: picture, target, subject, layout or trial."""
+    return protocol.removeprefix("by-").replace("image", "picture")
 
 
 def as_told(scenes: Scenes, told: Sequence[str], given: bool) -> Splits:
@@ -107,7 +114,7 @@ def centre_deviation(train: ScanpathSamples) -> float:
         bias = centre_bias(train.places, train.unit, train.size, there, math.exp(log))
         return -float((bias.masked_fill(~there, 0) * counts).sum())
 
-    return math.exp(minimize_scalar(cost, bounds=(math.log(0.02), math.log(5)), method="bounded").x)
+    return math.exp(minimize_scalar(cost, bounds=(math.log(NARROWEST), math.log(WIDEST)), method="bounded").x)
 
 
 def _splits(scenes: Scenes, parts: Sequence[Tensor], given: bool, how: Conventions, split: str) -> Splits:
@@ -126,7 +133,9 @@ def _splits(scenes: Scenes, parts: Sequence[Tensor], given: bool, how: Conventio
         split += f"; in {alone} of {len(test)} test trials nobody else searched the same on that display"
     centre = centre_deviation(train)
     bias = f"gain is over a centre bias of deviation {centre:.3f} of width and height"
-    notes = (*scenes.notes, f"paths compared: {how}", bias, split)
+    if centre > 0.99 * WIDEST:
+        bias = "no centre bias found in training fixations: gain is over a choice that is as good as even"
+    notes = (*scenes.notes, *(f"- {note}" for note in (f"paths compared: {how}", bias, split)))
     displays = tuple(d.name for d in scenes.displays)
     subjects = tuple(sorted({t.subject for t in scenes.trials}))
     task = Scanpath(Objects(tokens, features), longest, displays=displays, subjects=subjects, how=how, centre=centre)

@@ -10,3 +10,4 @@ class NoPositions(PositionEncoding):
 
     relative = True
     several = True
+    orderless = True

@@ -25,6 +25,7 @@ class Relation(PositionEncoding):
     relative = True  # places do not count at all, so neither does a shift of them
     per_layer = True
     contextual = True
+    orderless = True
 
     def __init__(self, width: int, heads: int, config: Any, head_width: int = 0) -> None:
         super().__init__(width, heads, config, head_width)

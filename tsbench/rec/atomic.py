@@ -35,7 +35,7 @@ LIKE = "The first line is like `user_id:token<tab>item_id:token<tab>timestamp:fl
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of a file by plain name (no case, blanks or `_`), as text, and their types, "" if the header has none."""
+    """Columns of a file by name, as text, and their types, "" if the header has none."""
 
     path: Path
     columns: dict[str, list[str]]
@@ -45,8 +45,9 @@ class Table:
         return len(next(iter(self.columns.values())))
 
     def find(self, *names: str) -> str | None:
-        """The first of some columns that is there."""
-        return next((name for name in names if name in self.columns), None)
+        """The first of some columns, called by plain names, that is there."""
+        there = {plain(name): name for name in self.columns}
+        return next((there[name] for name in names if name in there), None)
 
     def words(self, name: str) -> np.ndarray:
         """A column of words, none empty, as objects."""
@@ -78,6 +79,11 @@ class Table:
         return values.reshape(-1, width)
 
 
+def plain(name: str) -> str:
+    """A name without case, blanks and `_`: some write user_id, others userID."""
+    return re.sub(r"[\s_]", "", name).lower()
+
+
 def read_table(path: Path, text: str | None = None) -> Table:
     """A file, or its first line if `text` is that.
 
@@ -86,14 +92,14 @@ def read_table(path: Path, text: str | None = None) -> Table:
     """
     text = (read_text(path) if text is None else text).rstrip("\n")
     header = text.split("\n", 1)[0].split("\t")
-    names = [re.sub(r"[\s_]", "", name.rpartition(":")[0] or name).lower() for name in header]
+    names = [(name.rpartition(":")[0] or name).strip() for name in header]
     types = [name.rpartition(":")[2] if ":" in name else "" for name in header]
     if len(header) < 2:
         mark = next((f", but {mark!r} is" for mark in ",; " if mark in header[0]), "")
         raise DataError(path, f"no tab is in its first line{mark}", f"Columns are separated by tabs. {LIKE}", 1)
     if wrong := [n for n, t in zip(header, types, strict=True) if t not in TYPES and (t or any(types))]:
         raise DataError(path, f"column {wrong[0][:60]!r} has no known type", f"Types are {', '.join(TYPES)}. {LIKE}", 1)
-    if len(set(names)) < len(names) or "" in names:
+    if len(set(map(plain, names))) < len(names) or "" in map(plain, names):
         raise DataError(path, f"columns {', '.join(names)}: one has no name, or that of another", "Rename it.", 1)
     letters = np.frombuffer(text.encode(), np.uint8)
     ends = np.concatenate([np.flatnonzero(letters == ord("\n")), [len(letters)]])
@@ -143,10 +149,10 @@ def columns_in(path: Path) -> dict[str, str]:
 
 def columns_of(table: Table, known: Table | None = None) -> dict[str, str]:
     """Which column is which: user, item and, if they are there, time, rating and split."""
-    if lists := [name for name in table.columns if name.endswith("list")]:
+    if lists := [name for name in table.columns if plain(name).endswith("idlist")]:
         what = f"column `{lists[0]}`: its lines are histories, and repeat interactions"
         raise DataError(table.path, what, "Use the file that has a line for each interaction.", 1)
-    own = tuple(known.columns)[:1] if known else ()
+    own = [plain(name) for name in known.columns][:1] if known else []
     kinds = {"user": USER, "item": (*ITEM, *own), "time": TIME, "rating": RATING, "split": SPLIT}
     found = {kind: name for kind, names in kinds.items() if (name := table.find(*names))}
     if absent := [kind for kind in ("user", "item") if kind not in found]:
@@ -203,10 +209,10 @@ def _catalogue(
 
 def _said(known: Table) -> list[str]:
     """Titles, with the year if there is one; empty if no column has them."""
-    title = known.find(*TITLE) or next((name for name in known.columns if name.endswith("title")), None)
+    title = known.find(*TITLE) or next((name for name in known.columns if plain(name).endswith("title")), None)
     if title is None:
         return []
-    year = next((name for name in known.columns if CALLED.get(name, name) == "year"), None)
+    year = known.find("releaseyear", "year")
     years = known.columns[year] if year else [""] * len(known)
     pairs = zip(known.columns[title], years, strict=True)
     return [f"{t} ({y})" if t and YEAR.fullmatch(y) and y not in t else t for t, y in pairs]
@@ -217,8 +223,8 @@ def _modalities(known: Table, item: str) -> tuple[dict[str, np.ndarray], list[st
     found: dict[str, np.ndarray] = {}
     counted, left, notes = [], [], []
     for column, kind in known.types.items():
-        name = CALLED.get(column, column)
-        if column == item or column in TITLE or column.endswith("title"):
+        name = CALLED.get(plain(column), column)
+        if column == item or plain(column) in TITLE or plain(column).endswith("title"):
             continue
         if name == "year":
             years = [cell if YEAR.fullmatch(cell) else "" for cell in known.columns[column]]

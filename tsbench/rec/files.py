@@ -45,16 +45,15 @@ def read_sequences(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
     base = 0 if (item == 0).any() else 1
     given = plain_or_gz(path.with_name(f"{stem(path)}_item2attributes.json"))
     attributes = _attributes(given) if given else np.empty((2, 0), np.int64)
-    names = _names(path)
+    named = _numbered(path)
     beside = read_arrays(arrays, stem(path))
-    numbers = _union(item, attributes[0], [*names], np.arange(base, base + beside.rows))
+    numbers = _union(item, attributes[0], [*named], np.arange(base, base + beside.rows))
     features, codes = beside.take(numbers - base)
     hot, rare = multi_hot(np.searchsorted(numbers, attributes[0]), attributes[1], len(numbers))
     if hot.size:
         features["attributes"] = hot
     notes = (RARE.format("attributes", rare),) if rare else ()
-    called = tuple(names.get(number, str(number)) for number in numbers.tolist())
-    catalogue = Catalogue(called, (), features, codes)
+    catalogue = Catalogue(_names(path, named, numbers), (), features, codes)
     return _made(user, item, numbers, catalogue, notes)
 
 
@@ -83,9 +82,9 @@ def _attributes(path: Path) -> np.ndarray:
     return np.array([(int(k), word) for k, words in _by_number(path, int) for word in words], np.int64).reshape(-1, 2).T
 
 
-def _names(path: Path) -> dict[int, str]:
-    """Names of items by number, from a table of names and numbers; empty if there is none."""
-    table = plain_or_gz(path.with_name("item2asin.tsv")) or plain_or_gz(path.with_name(f"{stem(path)}.item2id"))
+def _numbered(path: Path) -> dict[int, str]:
+    """Names of items by number, from a table of names and numbers beside a file; empty if there is none."""
+    table = _table(path)
     names: dict[int, str] = {}
     for line, row in enumerate(read_text(table).rstrip().split("\n") if table else [], 1):
         name, _, number = row.partition("\t")
@@ -96,6 +95,19 @@ def _names(path: Path) -> dict[int, str]:
     if table and len(set(names.values())) < len(names):
         raise DataError(table, "has a name twice", "Give each item a name of its own.")
     return names
+
+
+def _table(path: Path) -> Path | None:
+    return plain_or_gz(path.with_name("item2asin.tsv")) or plain_or_gz(path.with_name(f"{stem(path)}.item2id"))
+
+
+def _names(path: Path, named: Mapping[int, str], numbers: np.ndarray) -> tuple[str, ...]:
+    """Names of the items with these numbers; where nothing names them, the numbers."""
+    if not named:
+        return tuple(map(str, numbers.tolist()))
+    if absent := [number for number in numbers.tolist() if number not in named]:
+        raise DataError(_table(path) or path, f"has no name of item {absent[0]}", "Add it.")
+    return tuple(named[number] for number in numbers.tolist())
 
 
 def read_index(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
@@ -113,21 +125,20 @@ def read_index(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
     user = np.array([int(name) for name, _ in histories], np.int64).repeat([len(items) for _, items in histories])
     item = np.array([number for _, items in histories for number in items], np.int64)
     beside = read_arrays(arrays, stem(path))
-    names, titles = _names(path), _titles(path.with_name(f"{stem(path)}.item.json"))
+    named, titles = _numbered(path), _titles(path.with_name(f"{stem(path)}.item.json"))
     pattern = re.compile(re.escape(stem(path)) + r"\.index_?(.*)\.json(\.gz)?")
     tables = {table: _tokens(table) for table in sorted(path.parent.iterdir()) if pattern.fullmatch(table.name)}
     further = [number for table in tables.values() for number in table]
-    numbers = _union(item, [*names], [*titles], further, np.arange(beside.rows))
+    numbers = _union(item, [*named], [*titles], further, np.arange(beside.rows))
     features, codes = beside.take(numbers)
     for table, tokens in tables.items():
         if absent := [n for n in numbers.tolist() if n not in tokens]:
             raise DataError(table, f"has no item {absent[0]}", "Each item needs its tokens.")
         name = pattern.sub(r"\1", table.name) or "index"
         codes[name] = np.array([tokens[n] for n in numbers.tolist()], np.int64)
-    called = tuple(names.get(n, str(n)) for n in numbers.tolist())
-    said = tuple(titles.get(n, called[i]) for i, n in enumerate(numbers.tolist())) if titles else ()
-    catalogue = Catalogue(called, said, features, codes)
-    return _made(user, item, numbers, catalogue)
+    names = _names(path, named, numbers)
+    said = tuple(titles.get(n, name) for n, name in zip(numbers.tolist(), names, strict=True)) if titles else ()
+    return _made(user, item, numbers, Catalogue(names, said, features, codes))
 
 
 def _tokens(path: Path) -> dict[int, list[int]]:

@@ -40,30 +40,31 @@ class Graph:
         nodes = users + items
         pairs = torch.unique(user * items + item)  # ascending
         edges = torch.stack([pairs // items, users + pairs % items])
-        both = torch.cat([edges, edges.flip(0)], 1)
-        ones = torch.ones(both.shape[1], device=user.device)
         self.users, self.items, self.pairs = users, items, edges - torch.tensor([[0], [users]], device=user.device)
-        self.adjacency = torch.sparse_coo_tensor(both, ones, (nodes, nodes)).coalesce().to_sparse_csr()
-        self.degree = torch.bincount(both[0], minlength=nodes).clamp(min=1).to(ones.dtype)[:, None]
+        node, self.neighbours = torch.cat([edges, edges.flip(0)], 1)[
+            :, torch.cat([edges[0], edges[1]]).argsort(stable=True)
+        ]
+        self.degree = torch.bincount(node, minlength=nodes)
+        self.starts = self.degree.cumsum(0) - self.degree
 
     def mean(self, x: Tensor) -> Tensor:
         """Mean over the neighbours of each node, `(node, width)`; 0 where there is none."""
-        found: Tensor = _Mean.apply(x, self.adjacency, self.degree)
+        found: Tensor = _Mean.apply(x, self.neighbours, self.starts, self.degree.clamp(min=1).to(x.dtype)[:, None])
         return found
 
 
 class _Mean(torch.autograd.Function):
-    """D^-1 A x. A is symmetric, so the gradient is A D^-1 g: one sparse product, and no transpose."""
+    """D^-1 A x. A is symmetric, so the gradient is A D^-1 g, again a sum over neighbours."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, adjacency: Tensor, degree: Tensor) -> Tensor:
-        ctx.save_for_backward(adjacency, degree)
-        return adjacency @ x / degree
+    def forward(ctx: Any, x: Tensor, neighbours: Tensor, starts: Tensor, degree: Tensor) -> Tensor:
+        ctx.save_for_backward(neighbours, starts, degree)
+        return F.embedding_bag(neighbours, x, starts, mode="sum") / degree
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        adjacency, degree = ctx.saved_tensors
-        return adjacency @ (gradients[0] / degree), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        neighbours, starts, degree = ctx.saved_tensors
+        return F.embedding_bag(neighbours, gradients[0] / degree, starts, mode="sum"), None, None, None
 
 
 class GraphEncoder(nn.Module):
@@ -76,7 +77,8 @@ class GraphEncoder(nn.Module):
     def __init__(self, users: int, items: int, known: int, config: GraphConfig) -> None:
         super().__init__()
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(users, config.inner)))
-        self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(items, config.inner))) if not known else None
+        free = nn.Parameter(nn.init.xavier_uniform_(torch.empty(items, config.inner)))
+        self.items: Any = None if known else free
         self.known = nn.Linear(known, config.inner, bias=False) if known else None
         widths = ((config.inner, config.inner), (config.inner, config.width))
         self.own = nn.ModuleList(nn.Linear(*pair) for pair in widths)
@@ -84,8 +86,7 @@ class GraphEncoder(nn.Module):
 
     def forward(self, graph: Graph, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """Vectors of users and of items, `(user or item, width)`; `features` `(item, known)`."""
-        items = self.items if self.known is None else self.known(features)
-        x = torch.cat([self.users, items])
+        x = torch.cat([self.users, self.items if self.known is None else self.known(features)])
         for own, neighbours, share in zip(self.own, self.neighbours, (0.5, 0.2), strict=True):
             # (node, width): the map comes first where it narrows, so that the sparse product is of the narrower side
             x = own(x) + graph.mean(neighbours(x))
@@ -120,7 +121,7 @@ def learn_vectors(graph: Graph, features: Tensor | None, config: GraphConfig) ->
 
 
 def standardised(modalities: Mapping[str, Tensor]) -> Tensor | None:
-    """All modalities side by side, `(item, width)`, each with mean 0 and a mean squared length of 1; None if there are none.
+    """All modalities side by side, `(item, width)`, each with mean 0 and mean squared length 1; None if there are none.
 
     Items, not interactions, are counted: what is known of an item is known before anybody takes it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class HistorySamples:
     def batch(self, indices: Tensor) -> Batch:
         """Histories, cut to the longest among them, and at least one step long.
 
-        `more` holds `user` (batch,) and `counts` (batch, target): training interactions of each target, 0 beyond the last.
+        `more` holds `user` (batch,) and `counts` (batch, target): training interactions of each target, else 0.
         """
         length, targets = self.length[indices], self.targets[indices]
         steps = torch.arange(max(1, int(length.max())), device=length.device)
@@ -73,16 +74,14 @@ class HistorySamples:
 
     def to(self, device: torch.device | str) -> HistorySamples:
         """On another device."""
-        tensors = ("user", "events", "first", "length", "targets", "counts")
-        mappings = {
-            name: {key: tensor.to(device) for key, tensor in getattr(self, name).items()}
-            for name in ("features", "codes")
-        }
-        return replace(self, **{name: getattr(self, name).to(device) for name in tensors}, **mappings)
+        moved: dict[str, Any] = {k: x.to(device) for k, x in vars(self).items() if isinstance(x, Tensor)}
+        for name in ("features", "codes"):
+            moved[name] = {k: x.to(device) for k, x in getattr(self, name).items()}
+        return replace(self, **moved)
 
 
 def sequences(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Histories and, at their ends, the one target of each training sample: items and where they are real, `(batch, time)`."""
+    """Histories with the one target of each training sample behind them, `(batch, time)`, and where they are real."""
     last = batch.steps[:, None]
     items = torch.cat([batch.inputs, torch.zeros_like(last)], 1).scatter(1, last, batch.target)
     return items, torch.cat([torch.ones_like(last, dtype=torch.bool), batch.real], 1)
