@@ -1,0 +1,279 @@
+"""MMGRec: items get Rec-IDs from graph and modalities; a Transformer reads a history as a set and writes Rec-IDs.
+
+Liu, Wei, Song, Guan, Li, Nie 2024, arXiv 2404.16555; sizes as in their code (hanliu95/MMGRec). Ours, where that code
+cannot be followed: what is to be predicted never stands in the history that is read (there it does); a learned token
+stands before each history, so that an empty one can be read; each level of a Rec-ID has tokens of its own; Rec-IDs come
+from residual k-means; the beam follows the trie of Rec-IDs. As there, a user's vector only scales the relation term: it
+was learned from all training items, so a decoder that read it would know what is held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tsbench.data import Batch, Samples
+from tsbench.errors import UsageError, unknown
+from tsbench.model import NeuralModel, Run, State
+from tsbench.parts.decoder import Cache, Decoder
+from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
+from tsbench.position import Positions, encoding_kind
+from tsbench.rec.codes import rec_ids, usage
+from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
+from tsbench.rec.metrics import UNLISTED
+from tsbench.rec.model import Recommender
+from tsbench.rec.quantise import random_codes, residual_kmeans, rq_vae
+from tsbench.rec.samples import HistorySamples, barred, sequences
+from tsbench.rec.trie import Beams, Trie, beam_search
+from tsbench.tasks.next_item import NextItem
+
+DRAFT = 10  # width of the beam that chooses epochs, by ndcg_10
+#: How item vectors `(item, width)` become so many levels of so many semantic codes, `(item, level)`.
+QUANTISERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
+    "kmeans": residual_kmeans,
+    "rqvae": rq_vae,
+    "random": lambda x, levels, codes: random_codes(len(x), levels, codes),  # a control: codes that mean nothing
+}
+
+
+@dataclass(frozen=True)
+class MMGRecConfig(EncoderConfig):
+    """Settings; `positions` are those of the history: `relation` takes it as a set."""
+
+    ids: str = "kmeans"  # how Rec-IDs are made: kmeans, rqvae, random, or the name of codes that come with the data
+    levels: int = 3  # semantic tokens of a Rec-ID, before the popularity token
+    codes: int = 128  # tokens of a level
+    modalities: bool = True  # False: the graph knows items by who took them alone
+    graph_epochs: int = 60
+    beam: int = 50  # Rec-IDs kept at each step; 0 scores every item
+    constrained: bool = True  # False: the beam may write what is no Rec-ID
+    targets: int = 4  # items of a history that are held out of it and predicted, at each visit, at most
+    held: float = 0.25  # share of it, at most, but for one item
+    longest: int = 32  # items of a history that are read
+    positions: str = "relation"
+    layers: int = 2
+    width: int = 64
+    heads: int = 4
+    head_width: int = 64
+    feed_forward: int = 64
+    dropout: float = 0.2
+    post_norm: bool = True
+    lr: float = 1e-3
+    batch_size: int = 128
+    epochs: int = 200
+    patience: int = 10
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("levels", 1), ("codes", 2), ("beam", 0), ("targets", 1), ("longest", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)} must be at least {least}")
+        if not 0 < self.held < 1:
+            raise UsageError(f"held={self.held} must be between 0 and 1")
+
+
+class MMGRec(NeuralModel, Recommender):
+    """P(item) = product over its Rec-ID's tokens of P(token | tokens before, history, user)."""
+
+    Config = MMGRecConfig
+    tiny = {"epochs": 2, "graph_epochs": 2, "width": 16, "heads": 2, "head_width": 8, "feed_forward": 16, "codes": 8}
+    search_space = {
+        "lr": FloatDistribution(2e-4, 5e-3, log=True),
+        "dropout": FloatDistribution(0.0, 0.5),
+        "codes": CategoricalDistribution((32, 64, 128, 256)),
+        "held": FloatDistribution(0.05, 0.5),
+    }
+    source = "Liu et al. 2024, arXiv 2404.16555; github.com/hanliu95/MMGRec"
+    block_values = 2**19  # a beam's rows are many times as many
+    items: Tensor
+    users: Tensor
+    ids: Tensor  # (item, level)
+
+    def __init__(self, task: NextItem, config: MMGRecConfig) -> None:
+        super().__init__(task, config)
+        vector, width = GraphConfig.width, config.width
+        self.register_buffer("items", torch.randn(task.inputs.items, vector))  # until the graph gives others
+        self.register_buffer("users", torch.randn(task.inputs.users, vector))
+        self.ordered = task.inputs.ordered and not encoding_kind(config.positions)[0].orderless
+        self.item, self.user = nn.Linear(vector, width), nn.Linear(vector, width)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config, "sinusoidal")
+        self.before, self.begin = (nn.Parameter(torch.randn(width) * 0.02) for _ in range(2))  # of history and Rec-ID
+        counts = torch.zeros(task.inputs.items)
+        self.take_ids(rec_ids(random_codes(task.inputs.items, config.levels, config.codes), counts))
+
+    @classmethod
+    def parts(cls, config: MMGRecConfig) -> tuple[type, ...]:
+        """The position encoding of histories."""
+        return encoder_parts(config)
+
+    def take_ids(self, ids: Tensor) -> None:
+        """Rec-IDs `(item, level)`, the trie of them, and embeddings and outputs of their tokens."""
+        *semantic, last = ids.unbind(1)
+        # A vocabulary of one token would have nothing to learn.
+        self.sizes = [max(self.config.codes, int(level.max()) + 1) for level in semantic]
+        self.sizes.append(max(2, int(last.max()) + 1))
+        self.register_buffer("ids", ids)
+        self.trie = Trie.of(ids, self.sizes)
+        self.tokens = nn.ModuleList(nn.Embedding(size, self.config.width) for size in self.sizes[:-1])
+        self.outputs = nn.ModuleList(nn.Linear(self.config.width, size) for size in self.sizes)
+
+    # ---------------------------------------------------------------- learning
+
+    def fit(self, train: Samples, validation: Samples, run: Run) -> None:
+        """Vectors from the graph, Rec-IDs from them, then the recommender."""
+        assert isinstance(train, HistorySamples)
+        self.prepare(train.to(run.device))
+        run.measured.update(usage(self.ids, self.sizes))
+        super().fit(train, validation, run)
+
+    def prepare(self, train: HistorySamples) -> None:
+        """Learn vectors and make Rec-IDs, from training interactions and what is known of items.
+
+        Raises:
+            UsageError: `ids` names nothing.
+        """
+        inputs, config = self.task.inputs, self.config
+        graph = Graph(*train.interactions(), inputs.users, inputs.items)
+        features = standardised(train.features) if config.modalities else None
+        self.users, self.items = learn_vectors(graph, features, GraphConfig(epochs=config.graph_epochs))
+        if config.ids in train.codes:
+            semantic = train.codes[config.ids]
+        elif config.ids in QUANTISERS:
+            semantic = QUANTISERS[config.ids](self.items, config.levels, config.codes)
+        else:
+            raise unknown("ids", config.ids, [*QUANTISERS, *train.codes])
+        self.take_ids(rec_ids(semantic.to(self.items.device), train.counts))
+        self.to(self.items.device)
+
+    def training_loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the Rec-IDs of items that are held out of their user's training history."""
+        items, real = sequences(batch)
+        kept, targets, chosen = held_out(items, real, self.config, self.ordered)
+        memory, seen = self.read(*kept, batch.more["user"])
+        ids = self.ids[targets]  # (batch, target, level)
+        states = self.decoder(self.embed(ids.flatten(0, 1)), memory, seen, targets.shape[1])
+        loss = memory.new_zeros(())
+        for level, output in enumerate(self.outputs):
+            found = F.cross_entropy(output(states[:, level]), ids[..., level].flatten(), reduction="none")
+            loss = loss + (found * chosen.flatten()).sum() / chosen.sum()
+        return loss
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Inputs of the decoder, `(row, level, width)`: BEGIN and all tokens but the last of `ids`, `(row, level)`."""
+        tokens = [tokens(ids[:, level]) for level, tokens in enumerate(self.tokens)]
+        return torch.stack([self.begin.expand(len(ids), -1), *tokens], 1)
+
+    def read(self, items: Tensor, real: Tensor, user: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder reads of histories, `(batch, 1 + time, width)`, and where it is real.
+
+        Args:
+            items, real: `(batch, time)`.
+            user: `(batch,)`.
+        """
+        x = torch.cat([self.before.expand(len(items), 1, -1), self.item(self.items[items])], 1)
+        seen = torch.cat([torch.ones_like(real[:, :1]), real], 1)
+        places = torch.arange(x.shape[1], device=x.device)[None]
+        return self.encoder(x, Positions(places, seen, context=self.user(self.users[user]))), seen
+
+    # ---------------------------------------------------------------- recommending
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Log-probabilities of the items that the beam finds, `(batch, item)`; UNLISTED for all others."""
+        return self.scores(self.search(batch, self.config.beam), batch)
+
+    @torch.no_grad()
+    def draft(self, batch: Batch) -> Tensor:
+        """As `predict`, by a narrow beam."""
+        self.eval()
+        return self.scores(self.search(batch, min(DRAFT, self.config.beam) or DRAFT), batch)
+
+    def scores(self, beams: Beams, batch: Batch) -> Tensor:
+        """Log-probabilities of what beams found, `(batch, item)`."""
+        found = beams.items >= 0
+        scores = torch.full((len(batch), self.task.inputs.items + 1), UNLISTED, device=batch.inputs.device)
+        return scores.scatter(1, beams.items.where(found, self.task.inputs.items), beams.scores)[:, :-1]
+
+    def lists(self, batch: Batch, scores: Tensor, size: int) -> Tensor:
+        """What the beam writes when nothing is barred, -1 where it is no item."""
+        self.eval()
+        with torch.no_grad():
+            items = self.search(batch, self.config.beam, all_of_them=True).items[:, :size]
+        return F.pad(items, (0, size - items.shape[1]), value=-1)
+
+    def search(self, batch: Batch, beam: int, all_of_them: bool = False) -> Beams:
+        """The best Rec-IDs, by a beam of that width or of all items' (0); barred items only if `all_of_them`."""
+        kept = latest(batch.inputs, batch.real, self.config.longest, self.ordered)
+        memory, seen = self.read(*kept, batch.more["user"])
+        width = min(beam or self.task.inputs.items, self.task.inputs.items)
+        passed = None if all_of_them or not self.task.mask else barred(batch, self.task.inputs.items)
+        self.trie = self.trie.to(memory.device)
+        return beam_search(Writing(self, memory, seen), self.trie, width, passed, self.config.constrained)
+
+    # ---------------------------------------------------------------- saving
+
+    def load_state(self, state: State) -> None:
+        """Rec-IDs first: they say how many tokens there are."""
+        self.take_ids(state["ids"])
+        super().load_state(state)
+
+
+class Writing:
+    """Rec-IDs under way: the decoder's steps, for a beam search."""
+
+    def __init__(self, model: MMGRec, memory: Tensor, seen: Tensor) -> None:
+        self.model, self.level = model, 0
+        self.cache: Cache = model.decoder.begin(memory, seen, 1)
+        self.beams = 1
+
+    def first(self) -> Tensor:
+        """Log-probabilities of first tokens, `(batch, token)`."""
+        return self._step(self.model.begin.expand(len(self.cache.owner), -1))
+
+    def next(self, parents: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probabilities `(batch, beam, token)` after `tokens`, `(batch, beam)`; `parents` are where they go on."""
+        rows = torch.arange(len(parents), device=parents.device)[:, None] * self.beams + parents
+        self.cache, self.beams = self.cache.keep(rows.flatten()), parents.shape[1]
+        embedded = self.model.tokens[self.level](tokens.flatten())
+        self.level += 1
+        return self._step(embedded).unflatten(0, tuple(parents.shape))
+
+    def _step(self, x: Tensor) -> Tensor:
+        found: Tensor = self.model.outputs[self.level](self.model.decoder.step(x, self.cache))
+        return found.log_softmax(-1)
+
+
+def held_out(
+    items: Tensor, real: Tensor, config: MMGRecConfig, ordered: bool
+) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    """Some items of each history, drawn, and what is read without them.
+
+    Returns:
+        The items that are read and where they are real, `(batch, time)` each; the targets, `(batch, target)`, and where
+        they are: a quarter of the history (`config.held`), one at least and `config.targets` at most.
+    """
+    luck = torch.rand(items.shape, device=items.device).where(real, -1.0)
+    places = luck.topk(min(config.targets, items.shape[1])).indices
+    count = (real.sum(1) * config.held).long().clamp(1, config.targets)
+    drawn = torch.arange(places.shape[1], device=items.device) < count[:, None]
+    left = real & ~torch.zeros_like(real).scatter(1, places, drawn)
+    order = torch.arange(items.shape[1], device=items.device) if ordered else luck  # the luckier are drawn already
+    return last(items, left, config.longest, order.expand(items.shape)), items.gather(1, places), drawn
+
+
+def latest(items: Tensor, real: Tensor, size: int, ordered: bool) -> tuple[Tensor, Tensor]:
+    """The last `size` items of histories, or, of sets, those that a hash of their numbers puts last."""
+    places = torch.arange(items.shape[1], device=items.device)
+    return last(items, real, size, places.expand(items.shape) if ordered else items * 2654435761 % 2**31)
+
+
+def last(items: Tensor, real: Tensor, size: int, order: Tensor) -> tuple[Tensor, Tensor]:
+    """The `size` real items that are last in `order`, from first to last, and where they are real, `(batch, size)`."""
+    at = (order.double() + 1).where(real, -1.0).argsort(dim=1, stable=True)[:, -size:]
+    return items.gather(1, at), real.gather(1, at)
