@@ -18,10 +18,11 @@ import torch
 
 from tsbench.artifacts import load_model
 from tsbench.cell import Cell, find_dataset
-from tsbench.data import Batch, like_size
+from tsbench.data import Batch
 from tsbench.inputs import Histories
 from tsbench.models.mmgrec import MMGRec
 from tsbench.rec.codes import rec_ids
+from tsbench.rec.widths import WIDTHS, by_width
 from tsbench.store import read_json
 from tsbench.tasks.next_item import NextItem
 
@@ -60,26 +61,17 @@ def cpu(model: MMGRec, batch: Batch, turns: int) -> tuple[float, float, float]:
 
 
 def width(args: argparse.Namespace) -> None:
-    """A fitted model's recall on validation, and its time, for beams of several widths; 0 scores every item."""
-    record = read_json(args.cell / "model.json")["cell"]
-    cell = Cell(**record)
-    samples = find_dataset(cell).load(args.data, cell.protocol).validation
-    print(f"{cell.title()}, protocol {cell.protocol}: {len(samples)} validation users")
-    exact = None
-    for beam in (0, *sorted(args.beams, reverse=True)):
-        model = load_model(args.cell)
-        assert isinstance(model, MMGRec)
-        object.__setattr__(model.config, "beam", beam)
-        meter, begun = model.task.meter(), time.process_time()
-        for indices in like_size(samples.sizes, model.block_values // (8 if beam == 0 else 1)):
-            batch = samples.batch(indices)
-            meter.update(model.predict(batch), batch)
-        values, spent = meter.scores().values, 1000 * (time.process_time() - begun) / len(samples)
-        exact = exact or values
+    """A fitted model's recall on validation users, and its time, by the width of its beam; 0 scores every item."""
+    cell = Cell(**read_json(args.cell / "model.json")["cell"])
+    samples, model = find_dataset(cell).load(args.data, cell.protocol).validation, load_model(args.cell)
+    assert isinstance(model, MMGRec)
+    model.eval()
+    print(f"{cell.title()}, protocol {cell.protocol}: validation users, of {len(samples)}")
+    exact, *beams = by_width(model.task, model.predict_by, samples, (0, *args.beams))
+    for found in (*beams, exact):
+        name, less = f"beam {found.beam:4}" if found.beam else "every item", found.recall / exact.recall - 1
         print(
-            f"{'every item' if beam == 0 else f'beam {beam:5}'}: recall@10 {values['recall_10']:.4f}"
-            f" ({values['recall_10'] / exact['recall_10'] - 1:+.2%}), ndcg@10 {values['ndcg_10']:.4f},"
-            f" recall@50 {values['recall_50']:.4f}; {spent:.2f} ms CPU a user"
+            f"{name}: recall_10 {found.recall:.4f} ({less:+.2%}), ndcg_10 {found.ndcg:.4f}; {found.milliseconds:.2f} ms"
         )
 
 
@@ -95,7 +87,7 @@ def main() -> None:
     widths = commands.add_parser("width", help="of a finished cell")
     widths.add_argument("--cell", type=Path, required=True)
     widths.add_argument("--data", type=Path, default=Path(os.environ.get("TSBENCH_DATA", "data")))
-    widths.add_argument("--beams", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50, 100, 200])
+    widths.add_argument("--beams", type=int, nargs="+", default=[*WIDTHS])
     widths.set_defaults(measure=width)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -23,16 +23,17 @@ from tsbench.model import NeuralModel, Run, State
 from tsbench.parts.decoder import Cache, Decoder
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions, encoding_kind
-from tsbench.rec.codes import rec_ids, usage
+from tsbench.rec.codes import rec_ids, usage, usage_chart
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
 from tsbench.rec.metrics import UNLISTED
 from tsbench.rec.model import Recommender
 from tsbench.rec.quantise import random_codes, residual_kmeans, rq_vae
 from tsbench.rec.samples import HistorySamples, barred, sequences
 from tsbench.rec.trie import Beams, Trie, beam_search
+from tsbench.rec.widths import Width, by_width, width_charts
 from tsbench.tasks.next_item import NextItem
 
-DRAFT = 10  # width of the beam that chooses epochs, by ndcg_10
+DRAFT = 20  # width of the beam that chooses epochs, by ndcg_10
 #: How item vectors `(item, width)` become so many levels of so many semantic codes, `(item, level)`.
 QUANTISERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
     "kmeans": residual_kmeans,
@@ -64,9 +65,9 @@ class MMGRecConfig(EncoderConfig):
     dropout: float = 0.2
     post_norm: bool = True
     lr: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 200
-    patience: int = 10
+    batch_size: int = 64
+    epochs: int = 60
+    patience: int = 8
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class MMGRec(NeuralModel, Recommender):
     items: Tensor
     users: Tensor
     ids: Tensor  # (item, level)
+    widths: list[Width]  # of the beam, as measured after the fit
 
     def __init__(self, task: NextItem, config: MMGRecConfig) -> None:
         super().__init__(task, config)
@@ -132,6 +134,8 @@ class MMGRec(NeuralModel, Recommender):
         self.prepare(train.to(run.device))
         run.measured.update(usage(self.ids, self.sizes))
         super().fit(train, validation, run)
+        self.eval()
+        self.widths = by_width(self.task, self.predict_by, validation.to(run.device))
 
     def prepare(self, train: HistorySamples) -> None:
         """Learn vectors and make Rec-IDs, from training interactions and what is known of items.
@@ -186,16 +190,17 @@ class MMGRec(NeuralModel, Recommender):
 
     def forward(self, batch: Batch) -> Tensor:
         """Log-probabilities of the items that the beam finds, `(batch, item)`; UNLISTED for all others."""
-        return self.scores(self.search(batch, self.config.beam), batch)
+        return self.predict_by(batch, self.config.beam)
 
     @torch.no_grad()
     def draft(self, batch: Batch) -> Tensor:
         """As `predict`, by a narrow beam."""
         self.eval()
-        return self.scores(self.search(batch, min(DRAFT, self.config.beam) or DRAFT), batch)
+        return self.predict_by(batch, min(DRAFT, self.config.beam) or DRAFT)
 
-    def scores(self, beams: Beams, batch: Batch) -> Tensor:
-        """Log-probabilities of what beams found, `(batch, item)`."""
+    def predict_by(self, batch: Batch, beam: int) -> Tensor:
+        """The same by a beam of some width."""
+        beams = self.search(batch, beam)
         found = beams.items >= 0
         scores = torch.full((len(batch), self.task.inputs.items + 1), UNLISTED, device=batch.inputs.device)
         return scores.scatter(1, beams.items.where(found, self.task.inputs.items), beams.scores)[:, :-1]
@@ -216,7 +221,11 @@ class MMGRec(NeuralModel, Recommender):
         self.trie = self.trie.to(memory.device)
         return beam_search(Writing(self, memory, seen), self.trie, width, passed, self.config.constrained)
 
-    # ---------------------------------------------------------------- saving
+    # ---------------------------------------------------------------- showing and saving
+
+    def drawings(self) -> Mapping[str, str]:
+        """How Rec-IDs use their codes, and what a wider beam buys."""
+        return {"use of codes": usage_chart(self.ids, self.sizes), "width of the beam": width_charts(self.widths)}
 
     def load_state(self, state: State) -> None:
         """Rec-IDs first: they say how many tokens there are."""

@@ -148,6 +148,10 @@ class Model(ABC):
         """What it looks for, and what of these cases it attended to; None if it has nothing to say, as most have."""
         return None
 
+    def drawings(self) -> Mapping[str, str]:
+        """What it shows of itself once it is fitted, name -> SVG; the report has them. Most show nothing."""
+        return {}
+
     def parameter_count(self) -> int:
         """Number of learned values."""
         return sum(value.numel() for value in self.state().values())

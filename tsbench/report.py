@@ -242,6 +242,7 @@ def _page(board: Board) -> dict[str, Any]:
         "curves": curves(board),
         "groups": list(_groups(board)),
         "charts": [(row, *chart) for row in board.rows for chart in _charts(row)],
+        "drawings": [(row.label, *pair) for row in board.rows for pair in row.results[0].get("drawings", {}).items()],
         "examples": [(row.label, board.kind.figure(row.results[0]["examples"]), row is best) for row in examples],
     }
 
