@@ -36,6 +36,7 @@ class Rec(Rules, Dataset):
     inputs: ClassVar = Histories
     protocols: ClassVar[Mapping[str, str]] = PROTOCOLS
     bar: ClassVar[str | None] = "item_markov"
+    described: ClassVar[bool] = True  # something is known of the items beside who took them
     options: ClassVar[tuple[str, ...]] = tuple(f.name for f in fields(Rules))
 
     @abstractmethod

@@ -83,6 +83,7 @@ class Instruments(Rec):
     """Musical instruments, with Rec-IDs of four levels from texts (LLaMA) and from images (CLIP)."""
 
     name = "rec/amazon-instruments"
+    described: ClassVar = False  # Rec-IDs alone
     protocols: ClassVar = some_of("leave-one-out")
     sources: ClassVar[tuple[Source, ...]] = sources(
         "AmazonInstruments",

@@ -22,7 +22,7 @@ from tsbench.errors import UsageError, unknown
 from tsbench.model import NeuralModel, Run, State
 from tsbench.parts.decoder import Cache, Decoder
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
-from tsbench.position import Positions, encoding_kind
+from tsbench.position import Positions
 from tsbench.rec.codes import rec_ids, usage, usage_chart
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
 from tsbench.rec.metrics import UNLISTED
@@ -30,7 +30,7 @@ from tsbench.rec.model import Recommender
 from tsbench.rec.quantise import random_codes, residual_kmeans, rq_vae
 from tsbench.rec.samples import HistorySamples, barred, sequences
 from tsbench.rec.trie import Beams, Trie, beam_search
-from tsbench.rec.widths import Width, by_width, width_charts
+from tsbench.rec.widths import by_width, width_charts
 from tsbench.tasks.next_item import NextItem
 
 DRAFT = 20  # width of the beam that chooses epochs, by ndcg_10
@@ -95,16 +95,16 @@ class MMGRec(NeuralModel, Recommender):
     items: Tensor
     users: Tensor
     ids: Tensor  # (item, level)
-    widths: list[Width]  # of the beam, as measured after the fit
 
     def __init__(self, task: NextItem, config: MMGRecConfig) -> None:
         super().__init__(task, config)
         vector, width = GraphConfig.width, config.width
         self.register_buffer("items", torch.randn(task.inputs.items, vector))  # until the graph gives others
         self.register_buffer("users", torch.randn(task.inputs.users, vector))
-        self.ordered = task.inputs.ordered and not encoding_kind(config.positions)[0].orderless
-        self.item, self.user = nn.Linear(vector, width), nn.Linear(vector, width)
+        self.item = nn.Linear(vector, width)
         self.encoder = Encoder(config)
+        self.user = nn.Linear(vector, width) if self.encoder.encoding.contextual else None
+        self.ordered = task.inputs.ordered and not self.encoder.encoding.orderless
         self.decoder = Decoder(config, "sinusoidal")
         self.before, self.begin = (nn.Parameter(torch.randn(width) * 0.02) for _ in range(2))  # of history and Rec-ID
         counts = torch.zeros(task.inputs.items)
@@ -134,8 +134,6 @@ class MMGRec(NeuralModel, Recommender):
         self.prepare(train.to(run.device))
         run.measured.update(usage(self.ids, self.sizes))
         super().fit(train, validation, run)
-        self.eval()
-        self.widths = by_width(self.task, self.predict_by, validation.to(run.device))
 
     def prepare(self, train: HistorySamples) -> None:
         """Learn vectors and make Rec-IDs, from training interactions and what is known of items.
@@ -184,7 +182,8 @@ class MMGRec(NeuralModel, Recommender):
         x = torch.cat([self.before.expand(len(items), 1, -1), self.item(self.items[items])], 1)
         seen = torch.cat([torch.ones_like(real[:, :1]), real], 1)
         places = torch.arange(x.shape[1], device=x.device)[None]
-        return self.encoder(x, Positions(places, seen, context=self.user(self.users[user]))), seen
+        context = None if self.user is None else self.user(self.users[user])
+        return self.encoder(x, Positions(places, seen, context=context)), seen
 
     # ---------------------------------------------------------------- recommending
 
@@ -223,9 +222,11 @@ class MMGRec(NeuralModel, Recommender):
 
     # ---------------------------------------------------------------- showing and saving
 
-    def drawings(self) -> Mapping[str, str]:
+    def drawings(self, validation: Samples) -> Mapping[str, str]:
         """How Rec-IDs use their codes, and what a wider beam buys."""
-        return {"use of codes": usage_chart(self.ids, self.sizes), "width of the beam": width_charts(self.widths)}
+        self.eval()
+        widths = by_width(self.task, self.predict_by, validation)
+        return {"use of codes": usage_chart(self.ids, self.sizes), "width of the beam": width_charts(widths)}
 
     def load_state(self, state: State) -> None:
         """Rec-IDs first: they say how many tokens there are."""

@@ -361,12 +361,12 @@ def test_notes_of_leave_one_out() -> None:
     assert tied > 10
     assert cold > 10
     assert splits.notes == (
-        "leave-one-out: 400 users, 150 items, 7,390 interactions; 6,590 training interactions, "
+        "- leave-one-out: 400 users, 150 items, 7,390 interactions; 6,590 training interactions, "
         "400 validation targets of 400 users, 400 test targets of 400 users",
         "histories are ordered by time, equal times by a hash (SHA-256 of names, splitmix64), "
         f"which decides the target: {tied} of 400 test users ({tied / 4:.1f} %); "
         "items are numbered by SHA-256 of their names",
-        "items of the history, training and validation, are not ranked",
+        "- items of the history, training and validation, are not ranked",
         f"cold, in no training interaction: {cold} of 400 test targets ({cold / 4:.1f} %)",
         f"the future leaks, for training goes on after the target: {leaks} of 400 test users ({leaks / 4:.1f} %)",
     )
@@ -377,10 +377,10 @@ def test_singulars_and_what_else_is_said() -> None:
     short = replace(log.select(np.arange(12)), time=None)  # p q r p, p q r r, p q r s
     notes = history_splits(replace(short, ordered=False), "leave-one-out", Rules(ties="file")).notes
     assert notes == (
-        "leave-one-out: 3 users, 4 items, 12 interactions; 6 training interactions, "
+        "- leave-one-out: 3 users, 4 items, 12 interactions; 6 training interactions, "
         "3 validation targets of 3 users, 1 test target of 1 user",
-        "histories are sets, ordered as in the file; items are numbered by SHA-256 of their names",
-        "items of the history, training and validation, are not ranked; "
+        "- histories are sets, ordered as in the file; items are numbered by SHA-256 of their names",
+        "- items of the history, training and validation, are not ranked; "
         "left out as such: 2 test targets, and with them 2 users",
         "cold, in no training interaction: 1 of 1 test target (100.0 %)",
         "codes were made by others",

@@ -148,7 +148,7 @@ class Model(ABC):
         """What it looks for, and what of these cases it attended to; None if it has nothing to say, as most have."""
         return None
 
-    def drawings(self) -> Mapping[str, str]:
+    def drawings(self, validation: Samples) -> Mapping[str, str]:
         """What it shows of itself once it is fitted, name -> SVG; the report has them. Most show nothing."""
         return {}
 

@@ -169,7 +169,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         result["examples"] = splits.task.examples(answer, batch)
         if splits.titles:
             result["examples"]["titles"] = {str(i): splits.titles[i] for i in result["examples"]["items"]}
-        result["drawings"] = dict(model.drawings())
+        result["drawings"] = dict(model.drawings(splits.validation.to(device)))
         save_model(store.path("artifacts", key), cell, model)
 
 

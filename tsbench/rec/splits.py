@@ -225,25 +225,25 @@ def _split_note(
         f"{_some(int((made.targets >= 0).sum()), name)} of {_some(len(made), 'user')}"
         for name, made in (("validation target", validation), ("test target", test))
     )
-    return f"{protocol}: {size}; {train}, {', '.join(asked)}"
+    return f"- {protocol}: {size}; {train}, {', '.join(asked)}"
 
 
 def _order_note(log: Interactions, protocol: str, part: np.ndarray, test: HistorySamples, rules: Rules) -> str:
     filed, hashed = "as in the file", "by a hash (SHA-256 of names, splitmix64)"
     ties = filed if rules.ties == "file" else hashed
     if not log.ordered:
-        note = f"histories are sets, ordered {ties}"
+        note = f"- histories are sets, ordered {ties}"
     elif log.time is None:
-        note = f"histories are ordered {filed}, which gives no times"
+        note = f"- histories are ordered {filed}, which gives no times"
     else:
-        note = f"histories are ordered by time, equal times {ties}"
+        note = f"- histories are ordered by time, equal times {ties}"
     if protocol == "leave-one-out" and log.time is not None:
         last = np.flatnonzero((part == TEST) & np.isin(log.user, test.user))
         tied = int((log.time[last] == log.time[last - 1]).sum())
         if tied:
-            note += f", which decides the target: {_share(tied, len(last), 'test user')}"
+            note = f"{note[2:]}, which decides the target: {_share(tied, len(last), 'test user')}"
     if rules.order == "shuffled":
-        note += "; then shuffled, targets kept, as a control"
+        note = f"{note.removeprefix('- ')}; then shuffled, targets kept, as a control"
     return f"{note}; items are numbered by SHA-256 of their names"
 
 
@@ -256,7 +256,7 @@ def _target_notes(
         gone = int((seen & ~cold_user).sum())
         users = len(np.unique(user[~cold_user])) - len(test)
         left = f"; left out as such: {_some(gone, 'test target')}, and with them {_some(users, 'user')}" if gone else ""
-        yield f"items of the history, training and validation, are not ranked{left}"
+        yield f"- items of the history, training and validation, are not ranked{left}"
     else:
         yield "items of the history, training and validation, are ranked as all others"
     if cold_user.any():
