@@ -81,7 +81,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     speeds = commands.add_parser("speed", help="at the released size, random weights")
     speeds.add_argument("--turns", type=int, default=5)
-    speeds.add_argument("--users", type=int, default=64)
+    speeds.add_argument("--users", type=int, default=256)
     speeds.add_argument("--beams", type=int, nargs="+", default=[10, 50])
     speeds.set_defaults(measure=speed)
     widths = commands.add_parser("width", help="of a finished cell")

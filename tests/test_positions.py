@@ -215,9 +215,9 @@ def test_a_mask_alone_reaches_the_kernel_as_bool(monkeypatch: pytest.MonkeyPatch
     given: list[Tensor] = []
     fused = nn.functional.scaled_dot_product_attention
 
-    def spy(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
+    def spy(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor) -> Tensor:
         given.append(attn_mask)
-        return fused(q, k, v, attn_mask=attn_mask, scale=scale)
+        return fused(q, k, v, attn_mask=attn_mask)
 
     monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", spy)
     x = tokens(2, 16)

@@ -92,7 +92,7 @@ class Recorder(PositionEncoding):
         """As the other."""
         return self.inner.relate(q, positions)
 
-    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor] | None:
+    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor] | None:
         """As the other."""
         return self.inner.content(x, positions)
 

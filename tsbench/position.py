@@ -6,7 +6,7 @@ An encoding is one module, shared by all layers of an encoder, and acts in up to
     transform  changes queries and keys                                        (RoPE)
     bias       adds to the scores, the same in every layer and sample content  (ALiBi, T5)
     relate     adds to the scores what depends on the query                    (Shaw); with `read`, also to the output
-    content    adds second queries, keys and values, made of the tokens        (relation, of MMGRec)
+    content    adds to scores and values what is made of the tokens            (relation, of MMGRec)
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ class PositionEncoding(nn.Module):
         """
         return None
 
-    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Second queries, keys and values of the tokens `x`, `(batch, time, head_width)` each, the same for all heads.
+    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor] | None:
+        """What the tokens `x` themselves, `(batch, time, width)`, add to the scores and to the values of all heads.
 
-        Products of the first two are added to those of each head, the third to its values.
+        Shapes are `(batch, 1, query, key)` and `(batch, 1, time, head_width)`.
         """
         return None
 

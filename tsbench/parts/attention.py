@@ -78,30 +78,28 @@ class Attention(nn.Module):
         heads = self.inward(x).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)  # (batch, head, 3, time, head_width)
         q, k, v = heads.unbind(2)
         q, k = encoding.transform(q, k, scope.positions)
-        scale = 1 / math.sqrt(q.shape[-1])  # of one head's own width, whatever content adds
-        if (content := encoding.content(x, scope.positions)) is not None:
-            q2, k2, v2 = (part[:, None].expand_as(q) for part in content)
-            q, k, v = torch.cat([q, q2], -1), torch.cat([k, k2], -1), v + v2
         related = encoding.relate(q, scope.positions)
+        if (content := encoding.content(x, scope.positions)) is not None:
+            related, v = _sum(related, content[0]), v + content[1]
         scores = _sum(scope.scores, related)
         if related is not None and scope.scores is None and scope.mask is not None:
             scores = related + penalty(scope.mask, related.dtype)
         if explicit or encoding.reads():
-            weights = attention_weights(q, k, scores, scope.mask, scale)
+            weights = attention_weights(q, k, scores, scope.mask)
             y = weights.to(v.dtype) @ v
             if (more := encoding.read(weights, scope.positions)) is not None:
                 y = y + more
         else:
             # The kernel takes float32 scores with float32 and half queries; with float64 ones it would misread them.
             given = scope.mask if scores is None else scores.to(torch.promote_types(q.dtype, torch.float32))
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=given, scale=scale)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=given)
         out: Tensor = self.outward(y.transpose(1, 2).flatten(2))
         return out
 
 
-def attention_weights(q: Tensor, k: Tensor, scores: Tensor | None, mask: Tensor | None, scale: float) -> Tensor:
+def attention_weights(q: Tensor, k: Tensor, scores: Tensor | None, mask: Tensor | None) -> Tensor:
     """Softmax weights `(batch, head, query, key)`, at least float32 as in fused kernels; 0 where nothing is seen."""
-    product = q @ k.transpose(-1, -2) * scale
+    product = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     if scores is not None:
         product = product + scores
     exact = torch.promote_types(product.dtype, torch.float32)

@@ -11,6 +11,7 @@ Source: Liu et al. 2024 (MMGRec, arXiv 2404.16555), as in their code: the three 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from tsbench.position import PositionEncoding, Positions
 
 
 class Relation(PositionEncoding):
-    """The second queries, keys and values."""
+    """What a second product adds to scores and values."""
 
     relative = True  # places do not count at all, so neither does a shift of them
     per_layer = True
@@ -35,16 +36,15 @@ class Relation(PositionEncoding):
             for inner in 3 * [max(1, width // 2)]
         )
 
-    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor]:
+    def content(self, x: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
         """See the module.
 
         Raises:
             UsageError: nothing is known of the whole row.
         """
         if positions.context is None:
-            raise UsageError(
-                "positions=relation needs a context, such as the user of a history, and there is none here"
-            )
+            raise UsageError("positions=relation needs a context, such as the user of a history; here is none")
         context = positions.context[:, None]
         q, k, v = (scalar(context) * tokens(x) for scalar, tokens in zip(self.scalars, self.tokens, strict=True))
-        return q, k, v
+        scores = q @ k.transpose(1, 2) / math.sqrt(self.head_width)
+        return scores[:, None], v[:, None]

@@ -66,7 +66,9 @@ def spread(x: Tensor, codes: int) -> Tensor:
         point = x[chosen[-1][0]]
         away = half - x @ point + point.square().sum() / 2
         far = away if len(chosen) == 1 else torch.minimum(far, away)
-        far = far.clamp(min=1e-30).index_fill(0, torch.cat(chosen), 0)  # rounding must not hide a point, nor draw one again
+        far = far.clamp(min=1e-30).index_fill(
+            0, torch.cat(chosen), 0
+        )  # rounding must not hide a point, nor draw one again
     return x[torch.cat(chosen)]
 
 
@@ -109,9 +111,7 @@ class RqVae(nn.Module):
     def __init__(self, width: int, levels: int, codes: int, config: RqVaeConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = nn.Sequential(
-            nn.Linear(width, config.inner), nn.ReLU(), nn.Linear(config.inner, config.latent)
-        )
+        self.encoder = nn.Sequential(nn.Linear(width, config.inner), nn.ReLU(), nn.Linear(config.inner, config.latent))
         self.decoder = nn.Sequential(
             nn.Linear(config.latent, config.inner), nn.Sigmoid(), nn.Linear(config.inner, width)
         )

@@ -78,10 +78,10 @@ class Trie:
             Whose child each is, and its state, `(child,)` int64 each.
         """
         begin, end = self.first[level][state.clamp(min=0)], self.first[level][state + 1]
-        count = (end - begin).clamp(min=0).where(state >= 0, 0)
-        owner = torch.arange(len(state), device=state.device).repeat_interleave(count)
+        count = (end - begin).where(state >= 0, 0)
+        owner = torch.repeat_interleave(count)
         skipped = begin - count.cumsum(0) + count
-        return owner, torch.arange(len(owner), device=state.device) + skipped[owner]
+        return owner, skipped.index_select(0, owner) + torch.arange(len(owner), device=state.device)
 
     def child(self, level: int, state: Tensor, token: Tensor) -> Tensor:
         """Where `token` leads from each state; -1 where there is no such Rec-ID."""
@@ -131,9 +131,7 @@ class Beams(NamedTuple):
     scores: Tensor
 
 
-def beam_search(
-    steps: Steps, trie: Trie, width: int, barred: Tensor | None = None, constrained: bool = True
-) -> Beams:
+def beam_search(steps: Steps, trie: Trie, width: int, barred: Tensor | None = None, constrained: bool = True) -> Beams:
     """The Rec-IDs that a beam of `width` finds; of equals, the one with the lower tokens.
 
     A prefix whose items are all barred is not followed, so min(width, items that are not barred) items are found, all
@@ -155,7 +153,9 @@ def beam_search(
     for level in range(len(trie.sizes)):
         if level:
             written = steps.next(parent, token)
-        state, score, parent, token = grow(trie, level, state, score, written, None if closed is None else closed[level], width)
+        state, score, parent, token = grow(
+            trie, level, state, score, written, None if closed is None else closed[level], width
+        )
     score, best = score.sort(dim=1, descending=True, stable=True)
     state = state.gather(1, best)
     items = trie.items[state.clamp(min=0)].masked_fill((state < 0) | (score == NOTHING), -1)
@@ -170,25 +170,25 @@ Grown = tuple[Tensor, Tensor, Tensor, Tensor]
 def _along_trie(
     trie: Trie, level: int, state: Tensor, score: Tensor, written: Tensor, closed: Tensor | None, width: int
 ) -> Grown:
-    """The best children of all states. Beams die where there are fewer: they have no state, and their score is -inf."""
+    """The best children of all states. Where there are fewer, beams die: their score is -inf from then on."""
     (batch, beams), vocabulary = state.shape, written.shape[2]
     owner, child = trie.children(level, state.flatten())  # (child,) of all users, one user after another
-    user, token = owner // beams, trie.tokens[level][child]
-    scores = written.flatten()[owner * vocabulary + token].float() + score.flatten()[owner]
+    token = trie.tokens[level].index_select(0, child)
+    scores = written.flatten().index_select(0, owner * vocabulary + token).float()
+    scores += score.flatten().index_select(0, owner)
     if closed is not None:
-        scores = scores.masked_fill(closed[user, child], NOTHING)
-    count = torch.bincount(user, minlength=batch)
-    begin = count.cumsum(0) - count
+        scores.masked_fill_(closed[owner // beams, child], NOTHING)
+    end = torch.searchsorted(owner, torch.arange(1, batch + 1, device=owner.device) * beams)
+    count = end.diff(prepend=end.new_zeros(1))
     most = max(1, int(count.max()))
-    table = torch.full((batch * most,), NOTHING, device=scores.device)
-    table[user * most + torch.arange(len(user), device=user.device) - begin[user]] = scores
-    table = table.view(batch, most)
+    real = torch.arange(most, device=end.device) < count[:, None]
+    table = torch.full(real.shape, NOTHING, device=end.device).masked_scatter_(real, scores)  # (batch, child)
     best = first_best(table, min(width, most))
     score = table.gather(1, best)
     alive = score > NOTHING
-    best = (begin[:, None] + best).where(alive, 0)
-    parent = (owner % beams)[best].where(alive, 0)
-    return child[best].where(alive, -1), score, parent, token[best].where(alive, 0)
+    best = ((end - count)[:, None] + best).where(alive, 0)
+    child, parent, token = (x.index_select(0, best.flatten()).view_as(best) for x in (child, owner, token))
+    return child.where(alive, 0), score, (parent % beams).where(alive, 0), token.where(alive, 0)
 
 
 def _anywhere(
