@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -32,7 +33,9 @@ from tsbench.rec.samples import HistorySamples, barred, sequences
 from tsbench.rec.trie import Beams, Trie, beam_search
 from tsbench.rec.widths import by_width, width_charts
 from tsbench.tasks.next_item import NextItem
+from tsbench.train import read_checkpoint
 
+ROWS = 2**12  # beams of all users that are followed at once: few enough to stay in cache
 DRAFT = 20  # width of the beam that chooses epochs, by ndcg_10
 #: How item vectors `(item, width)` become so many levels of so many semantic codes, `(item, level)`.
 QUANTISERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
@@ -91,7 +94,6 @@ class MMGRec(NeuralModel, Recommender):
         "held": FloatDistribution(0.05, 0.5),
     }
     source = "Liu et al. 2024, arXiv 2404.16555; github.com/hanliu95/MMGRec"
-    block_values = 2**19  # a beam's rows are many times as many
     items: Tensor
     users: Tensor
     ids: Tensor  # (item, level)
@@ -131,7 +133,11 @@ class MMGRec(NeuralModel, Recommender):
     def fit(self, train: Samples, validation: Samples, run: Run) -> None:
         """Vectors from the graph, Rec-IDs from them, then the recommender."""
         assert isinstance(train, HistorySamples)
-        self.prepare(train.to(run.device))
+        left = read_checkpoint(run.checkpoint)
+        if left is None:
+            self.prepare(train.to(run.device))
+        else:  # with the Rec-IDs that its weights belong to
+            self.take_ids(left["model"]["ids"])
         run.measured.update(usage(self.ids, self.sizes))
         super().fit(train, validation, run)
 
@@ -145,10 +151,10 @@ class MMGRec(NeuralModel, Recommender):
         graph = Graph(*train.interactions(), inputs.users, inputs.items)
         features = standardised(train.features) if config.modalities else None
         self.users, self.items = learn_vectors(graph, features, GraphConfig(epochs=config.graph_epochs))
-        if config.ids in train.codes:
-            semantic = train.codes[config.ids]
-        elif config.ids in QUANTISERS:
+        if config.ids in QUANTISERS:
             semantic = QUANTISERS[config.ids](self.items, config.levels, config.codes)
+        elif config.ids in train.codes:
+            semantic = train.codes[config.ids]
         else:
             raise unknown("ids", config.ids, [*QUANTISERS, *train.codes])
         self.take_ids(rec_ids(semantic.to(self.items.device), train.counts))
@@ -181,7 +187,7 @@ class MMGRec(NeuralModel, Recommender):
         """
         x = torch.cat([self.before.expand(len(items), 1, -1), self.item(self.items[items])], 1)
         seen = torch.cat([torch.ones_like(real[:, :1]), real], 1)
-        places = torch.arange(x.shape[1], device=x.device)[None]
+        places = seen.cumsum(1) - 1  # padding, which stands between, has no place
         context = None if self.user is None else self.user(self.users[user])
         return self.encoder(x, Positions(places, seen, context=context)), seen
 
@@ -213,12 +219,18 @@ class MMGRec(NeuralModel, Recommender):
 
     def search(self, batch: Batch, beam: int, all_of_them: bool = False) -> Beams:
         """The best Rec-IDs, by a beam of that width or of all items' (0); barred items only if `all_of_them`."""
-        kept = latest(batch.inputs, batch.real, self.config.longest, self.ordered)
-        memory, seen = self.read(*kept, batch.more["user"])
-        width = min(beam or self.task.inputs.items, self.task.inputs.items)
-        passed = None if all_of_them or not self.task.mask else barred(batch, self.task.inputs.items)
-        self.trie = self.trie.to(memory.device)
-        return beam_search(Writing(self, memory, seen), self.trie, width, passed, self.config.constrained)
+        items = self.task.inputs.items
+        width, users = min(beam or items, items), torch.arange(len(batch), device=batch.inputs.device)
+        self.trie = self.trie.to(users.device)
+        found = []
+        for some in users.split(max(1, ROWS // width)):
+            part = batch.map(itemgetter(some))
+            memory, seen = self.read(
+                *latest(part.inputs, part.real, self.config.longest, self.ordered), part.more["user"]
+            )
+            passed = None if all_of_them or not self.task.mask else barred(part, items)
+            found.append(beam_search(Writing(self, memory, seen), self.trie, width, passed, self.config.constrained))
+        return Beams(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     # ---------------------------------------------------------------- showing and saving
 
@@ -227,6 +239,10 @@ class MMGRec(NeuralModel, Recommender):
         self.eval()
         widths = by_width(self.task, self.predict_by, validation)
         return {"use of codes": usage_chart(self.ids, self.sizes), "width of the beam": width_charts(widths)}
+
+    def parameter_count(self) -> int:
+        """Vectors of users and items are learned, too, before all else."""
+        return super().parameter_count() + self.items.numel() + self.users.numel()
 
     def load_state(self, state: State) -> None:
         """Rec-IDs first: they say how many tokens there are."""
@@ -272,9 +288,12 @@ def held_out(
     places = luck.topk(min(config.targets, items.shape[1])).indices
     count = (real.sum(1) * config.held).long().clamp(1, config.targets)
     drawn = torch.arange(places.shape[1], device=items.device) < count[:, None]
-    left = real & ~torch.zeros_like(real).scatter(1, places, drawn)
+    targets = items.gather(1, places)
+    left = real & (items[:, :, None] != targets.where(drawn, -1)[:, None]).all(
+        2
+    )  # none of its places, if it has several
     order = torch.arange(items.shape[1], device=items.device) if ordered else luck  # the luckier are drawn already
-    return last(items, left, config.longest, order.expand(items.shape)), items.gather(1, places), drawn
+    return last(items, left, config.longest, order.expand(items.shape)), targets, drawn
 
 
 def latest(items: Tensor, real: Tensor, size: int, ordered: bool) -> tuple[Tensor, Tensor]:

@@ -86,6 +86,14 @@ def test_what_is_to_be_predicted_is_never_read(ordered: bool) -> None:
                     assert read[row][there[row]].tolist() == sorted(seen)
 
 
+def test_an_item_taken_twice_is_read_nowhere_while_it_is_to_be_predicted() -> None:
+    items, real = torch.tensor([[1, 2, 1, 3, 1, 2, 4, 3]]), torch.ones(1, 8, dtype=torch.bool)
+    for _ in range(30):
+        (read, there), targets, drawn = held_out(items, real, MMGRecConfig(), True)
+        assert there.any()
+        assert not set(targets[drawn].tolist()) & set(read[there].tolist())
+
+
 def test_every_item_is_held_out_at_times() -> None:
     config, real = MMGRecConfig(), torch.ones(1, 7, dtype=torch.bool)
     drawn = {int(held_out(torch.arange(7)[None], real, config, False)[1][0, 0]) for _ in range(200)}
@@ -159,6 +167,41 @@ def test_saved_with_its_rec_ids(tmp_path: Path) -> None:
     model, batch = fit(cell, shop(), Run(seed=3)), some()
     save_model(tmp_path / "m", cell, model)
     assert torch.equal(load_model(tmp_path / "m").predict(batch), model.predict(batch))
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "rope", "learned", "relation"])
+def test_other_users_of_a_batch_change_nothing(positions: str) -> None:
+    model, batch = MMGRec(task(), MMGRecConfig(positions=positions, beam=0)), some()
+    together = model.predict(batch)
+    for i in range(len(batch)):
+        alone = model.predict(shop().test.batch(torch.tensor([i])))[0]
+        torch.testing.assert_close(alone, together[i], atol=1e-4, rtol=1e-4)
+
+
+def test_goes_on_with_the_rec_ids_of_its_checkpoint(tmp_path: Path) -> None:
+    """Made again they could differ: on a GPU, or with other threads."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch: int, curve: dict[str, float]) -> None:
+        if epoch == 2:
+            raise Stop
+
+    settings = {**SMALL, "epochs": 3, "ids": "random"}
+    run = Run(seed=3, checkpoint=tmp_path / "c.pt", checkpoint_seconds=0, report=stop)
+    whole, cut, resumed = (MMGRec(task(), MMGRecConfig(**settings)) for _ in range(3))
+    torch.manual_seed(1)
+    whole.load_state(cut.state())
+    torch.manual_seed(1)
+    whole.fit(shop().train, shop().validation, Run(seed=3))
+    torch.manual_seed(1)
+    with pytest.raises(Stop):
+        cut.fit(shop().train, shop().validation, run)
+    torch.manual_seed(99)  # so that other Rec-IDs would be made
+    resumed.fit(shop().train, shop().validation, Run(seed=3, checkpoint=tmp_path / "c.pt"))
+    assert torch.equal(resumed.ids, whole.ids)
+    assert torch.equal(resumed.predict(some()), whole.predict(some()))
 
 
 @pytest.mark.parametrize(

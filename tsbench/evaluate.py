@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def score(model: Model, samples: Samples, order: Tensor | None = None, selecting: bool = False) -> Scores:
     """The task's metrics of `model` over `samples`: all of them, smallest first, or those in `order`.
 
-    Where it is only to select an epoch, drafts of predictions are enough; else the task may ask the model for more. Blocks depend
+    To select an epoch, drafts of predictions are enough; else the task may ask the model for more. Blocks depend
     on the model's kind and the samples only, so a score does not depend on the training batch size.
     """
     meter = model.task.meter()

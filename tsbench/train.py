@@ -225,6 +225,17 @@ def _device_random(device: torch.device) -> Tensor | None:
     return state
 
 
+def read_checkpoint(path: Path | None) -> dict[str, Any] | None:
+    """What an interrupted training left; None if there is nothing, or if it was cut by a power failure."""
+    if path is None or not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        return None
+    return state
+
+
 class _State:
     """Everything a resumed training needs, beyond the model's own weights."""
 
@@ -275,12 +286,9 @@ class _State:
 
     def resume(self, run: Run) -> None:
         """Continue from `run.checkpoint` if there is one."""
-        if run.checkpoint is None or not run.checkpoint.exists():
+        state = read_checkpoint(run.checkpoint)
+        if state is None:
             return
-        try:
-            state = torch.load(run.checkpoint, weights_only=True, map_location="cpu")
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-            return  # cut by a power failure: start over
         self.epoch, self.stale, self.best_score = state["epoch"], state["stale"], state["best_score"]
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.model.load_state_dict(state["model"])

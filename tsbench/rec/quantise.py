@@ -25,7 +25,7 @@ def random_codes(items: int, levels: int, codes: int) -> Tensor:
 # ---------------------------------------------------------------- residual k-means
 
 
-def residual_kmeans(x: Tensor, levels: int, codes: int, iterations: int = 25) -> Tensor:
+def residual_kmeans(x: Tensor, levels: int, codes: int, iterations: int = 15) -> Tensor:
     """At each level the nearest of `codes` centres; the next level gets what is left."""
     left, found = x - x.mean(0), []
     for _ in range(levels):
@@ -35,7 +35,7 @@ def residual_kmeans(x: Tensor, levels: int, codes: int, iterations: int = 25) ->
     return torch.stack(found, 1)
 
 
-def kmeans(x: Tensor, codes: int, iterations: int = 25) -> Tensor:
+def kmeans(x: Tensor, codes: int, iterations: int = 15) -> Tensor:
     """Centres `(code, width)`, at most `codes`: the points themselves where no more than those are different.
 
     Lloyd's algorithm from the start of k-means++; a centre without points moves to the point farthest from its own.
@@ -58,7 +58,7 @@ def kmeans(x: Tensor, codes: int, iterations: int = 25) -> Tensor:
 
 
 def spread(x: Tensor, codes: int) -> Tensor:
-    """Different points `(code, width)`, each drawn by its squared distance from those before (Arthur, Vassilvitskii 2007)."""
+    """Different points `(code, width)`, each drawn by its squared distance from those before (Arthur 2007)."""
     half = x.square().sum(1) / 2
     far, chosen = torch.ones_like(half), []
     for _ in range(codes):
@@ -120,7 +120,7 @@ class RqVae(nn.Module):
     def loss(self, x: Tensor) -> Tensor:
         """Reconstruction by the straight-through estimator, and what ties codes and encodings together, all levels."""
         encoded = self.encoder(x)  # (item, latent)
-        left, loss = encoded, 0.0
+        left, loss = encoded, x.new_zeros(())
         for codes in self.codes:
             code = F.embedding(nearest(left.detach(), codes.detach()), codes)
             loss = loss + self.config.codebook * F.mse_loss(code, left.detach())

@@ -19,8 +19,8 @@ NOTHING = float("-inf")
 class Trie:
     """All prefixes of Rec-IDs. A state of level l is one of l tokens; states are numbered in the order of their tokens.
 
-    So the children of a state are neighbours, and so are the items below it, and two numbers tell where they are: 0.9 MB
-    for Amazon Beauty's 12,101 items and 4 levels of 256 codes, where a table of all states and tokens takes 32.
+    So the children of a state are neighbours, and two numbers tell where they are: 1.2 MB for Amazon Beauty's 12,101
+    items and 4 levels of 256 codes, where a table of all states and tokens takes 33.
 
     Attributes:
         sizes: tokens of each level.
@@ -84,17 +84,17 @@ class Trie:
         return owner, skipped.index_select(0, owner) + torch.arange(len(owner), device=state.device)
 
     def child(self, level: int, state: Tensor, token: Tensor) -> Tensor:
-        """Where `token` leads from each state; -1 where there is no such Rec-ID."""
+        """Where `token` leads from each state; -1, as from -1, where there is no such Rec-ID."""
         owner, children = self.children(level, torch.arange(len(self.first[level]) - 1, device=state.device))
         keys = owner * self.sizes[level] + self.tokens[level][children]  # ascending
         key = state * self.sizes[level] + token
         found = torch.searchsorted(keys, key).clamp(max=len(keys) - 1)
-        return found.masked_fill((keys[found] != key) | (state < 0), -1)
+        return found.masked_fill(keys[found] != key, -1)
 
-    def closed(self, barred: Tensor) -> list[Tensor]:
+    def closed(self, barred: Tensor) -> list[Tensor | None]:
         """Of each level from 1, `(batch, state)` bool: all items below are `barred`, `(batch, item)` bool."""
         user, item = barred.nonzero().T
-        found = []
+        found: list[Tensor | None] = []
         for path, tokens in zip(self.paths, self.tokens, strict=True):
             states, below = len(tokens), torch.bincount(path, minlength=len(tokens))
             keys, count = (user * states + path[item]).unique(return_counts=True)
@@ -146,16 +146,14 @@ def beam_search(steps: Steps, trie: Trie, width: int, barred: Tensor | None = No
     """
     written = steps.first()[:, None]  # (batch, beam, token); beams are in the order of their tokens
     trie = trie.to(written.device)
-    closed = None if barred is None else trie.closed(barred)
-    state = torch.zeros(written.shape[:2], dtype=torch.int64, device=written.device)  # -1: of no Rec-ID
+    closed = [None] * len(trie.sizes) if barred is None else trie.closed(barred)
+    state = parent = token = torch.zeros(written.shape[:2], dtype=torch.int64, device=written.device)
     score = torch.zeros_like(state, dtype=torch.float32)
     grow = _along_trie if constrained else _anywhere
     for level in range(len(trie.sizes)):
         if level:
             written = steps.next(parent, token)
-        state, score, parent, token = grow(
-            trie, level, state, score, written, None if closed is None else closed[level], width
-        )
+        state, score, parent, token = grow(trie, level, state, score, written, closed[level], width)
     score, best = score.sort(dim=1, descending=True, stable=True)
     state = state.gather(1, best)
     items = trie.items[state.clamp(min=0)].masked_fill((state < 0) | (score == NOTHING), -1)
@@ -163,7 +161,7 @@ def beam_search(steps: Steps, trie: Trie, width: int, barred: Tensor | None = No
     return Beams(F.pad(items, beyond, value=-1), F.pad(score, beyond, value=NOTHING))
 
 
-#: States, scores, parents and tokens of beams, `(batch, beam)` each.
+#: States (-1: of no Rec-ID), scores, parents and tokens of beams, `(batch, beam)` each.
 Grown = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
