@@ -16,7 +16,7 @@ from tsbench.rec.sparse import LinkModel, nearest
 
 @dataclass(frozen=True)
 class ContentKnnConfig:
-    """Settings; 50 neighbours were chosen to meet earlier test figures on LastFM2K and TikTok, whose rows so flatter."""
+    """Settings; 50 neighbours were chosen to meet earlier test figures on LastFM2K and TikTok; those rows flatter."""
 
     modality: str = ""  # image, text ... as the data set has them; "" for all, each counting alike
     neighbours: int = 50  # of each item of the history, the nearest so many count; 0 for all
@@ -29,7 +29,8 @@ class ContentKnnConfig:
 class ContentKnn(LinkModel):
     """Score of an item = sum of its cosines with the items of the history, over standardised features.
 
-    Only neighbours of an item of the history count. Who took what is never looked at.
+    Only neighbours of an item of the history count; an item of which nothing is known has none and is nobody's. Who
+    took what is never looked at.
     """
 
     Config = ContentKnnConfig
@@ -43,7 +44,7 @@ class ContentKnn(LinkModel):
         return super().refuses(dataset) or (None if known else "the data set says nothing of its items")
 
     def link(self, train: HistorySamples) -> sp.csr_array:
-        """Cosines of features, columns standardised over the catalogue, and each modality's rows of length 1."""
+        """Cosines of features, columns standardised over items that have them, each modality's rows of length 1."""
         known, wanted = train.features, self.config.modality
         if not known:
             raise UsageError("content_knn: these data have no features of items; choose another model or data set")
@@ -55,8 +56,14 @@ class ContentKnn(LinkModel):
 
 
 def _standardised(features: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and deviation 1, then rows of length 1; what is constant becomes 0."""
-    deviation = features.std(0)
-    found = (features - features.mean(0)) / np.where(deviation > 1e-6 * np.abs(features).max(0), deviation, np.inf)
+    """Columns of mean 0 and deviation 1, then rows of length 1; what is constant becomes 0.
+
+    Rows of zeros, of which nothing is known, count for neither and stay: alike in that, they would be near each other.
+    """
+    known = features.any(1, keepdims=True)
+    count = max(1, int(known.sum()))
+    found = (features - features.sum(0) / count) * known
+    deviation = np.sqrt(np.square(found).sum(0) / count)
+    found /= np.where(deviation > 1e-6 * np.abs(features).max(0), deviation, np.inf)
     length = np.linalg.norm(found, axis=1, keepdims=True)
     return found / np.where(length > 0, length, 1)

@@ -3,8 +3,9 @@
 Liu, Wei, Song, Guan, Li, Nie 2024, arXiv 2404.16555; sizes as in their code (hanliu95/MMGRec). Ours, where that code
 cannot be followed: what is to be predicted never stands in the history that is read (there it does); a learned token
 stands before each history, so that an empty one can be read; each level of a Rec-ID has tokens of its own; Rec-IDs come
-from residual k-means; the beam follows the trie of Rec-IDs. As there, a user's vector only scales the relation term: it
-was learned from all training items, so a decoder that read it would know what is held out.
+from residual k-means; tokens compete with those alone that make a Rec-ID, in training as in the beam. As there, a
+user's vector only scales the relation term: it was learned from all training items, so a decoder that read it would
+know what is held out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tsbench.model import NeuralModel, Run, State
 from tsbench.parts.decoder import Cache, Decoder
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
-from tsbench.rec.codes import rec_ids, usage, usage_chart
+from tsbench.rec.codes import followers, rec_ids, usage, usage_chart
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
 from tsbench.rec.metrics import UNLISTED
 from tsbench.rec.model import Recommender
@@ -35,6 +36,7 @@ from tsbench.rec.widths import by_width, width_charts
 from tsbench.tasks.next_item import NextItem
 from tsbench.train import read_checkpoint
 
+NEVER = -1e4  # logit of a token that makes no Rec-ID
 ROWS = 2**12  # beams of all users that are followed at once: few enough to stay in cache
 DRAFT = 20  # width of the beam that chooses epochs, by ndcg_10
 #: How item vectors `(item, width)` become so many levels of so many semantic codes, `(item, level)`.
@@ -55,7 +57,7 @@ class MMGRecConfig(EncoderConfig):
     modalities: bool = True  # False: the graph knows items by who took them alone
     graph_epochs: int = 60
     beam: int = 50  # Rec-IDs kept at each step; 0 scores every item
-    constrained: bool = True  # False: the beam may write what is no Rec-ID
+    constrained: bool = True  # tokens compete with those alone that make a Rec-ID; False: with all of their level
     targets: int = 4  # items of a history that are held out of it and predicted, at each visit, at most
     held: float = 0.25  # share of it, at most, but for one item
     longest: int = 32  # items of a history that are read
@@ -67,10 +69,11 @@ class MMGRecConfig(EncoderConfig):
     feed_forward: int = 64
     dropout: float = 0.2
     post_norm: bool = True
-    lr: float = 1e-3
+    lr: float = 2e-3
     batch_size: int = 64
-    epochs: int = 60
-    patience: int = 8
+    epochs: int = 25
+    patience: int = 0
+    schedule: str = "cosine"
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +100,7 @@ class MMGRec(NeuralModel, Recommender):
     items: Tensor
     users: Tensor
     ids: Tensor  # (item, level)
+    states: Tensor  # (item, level): the prefix before each token
 
     def __init__(self, task: NextItem, config: MMGRecConfig) -> None:
         super().__init__(task, config)
@@ -125,6 +129,10 @@ class MMGRec(NeuralModel, Recommender):
         self.sizes.append(max(2, int(last.max()) + 1))
         self.register_buffer("ids", ids)
         self.trie = Trie.of(ids, self.sizes)
+        states, tables = followers(ids, self.sizes)
+        self.register_buffer("states", states, persistent=False)
+        for level, table in enumerate(tables):
+            self.register_buffer(f"follow_{level}", table, persistent=False)
         self.tokens = nn.ModuleList(nn.Embedding(size, self.config.width) for size in self.sizes[:-1])
         self.outputs = nn.ModuleList(nn.Linear(self.config.width, size) for size in self.sizes)
 
@@ -169,9 +177,21 @@ class MMGRec(NeuralModel, Recommender):
         states = self.decoder(self.embed(ids.flatten(0, 1)), memory, seen, targets.shape[1])
         loss = memory.new_zeros(())
         for level, output in enumerate(self.outputs):
-            found = F.cross_entropy(output(states[:, level]), ids[..., level].flatten(), reduction="none")
+            logits = self.competing(output(states[:, level]), level, self.states[targets, level].flatten())
+            found = F.cross_entropy(logits, ids[..., level].flatten(), reduction="none")
             loss = loss + (found * chosen.flatten()).sum() / chosen.sum()
         return loss
+
+    def competing(self, logits: Tensor, level: int, state: Tensor) -> Tensor:
+        """Logits `(row, token)` of tokens that may follow the prefix `state`, `(row,)`; NEVER for others."""
+        if not self.config.constrained:
+            return logits
+        return logits.masked_fill(self.follow(level)[state] < 0, NEVER)
+
+    def follow(self, level: int) -> Tensor:
+        """The prefix that each token makes of each prefix of that many tokens, `(prefix, token)`, -1 for none."""
+        table: Tensor = self.get_buffer(f"follow_{level}")
+        return table
 
     def embed(self, ids: Tensor) -> Tensor:
         """Inputs of the decoder, `(row, level, width)`: BEGIN and all tokens but the last of `ids`, `(row, level)`."""
@@ -257,6 +277,7 @@ class Writing:
         self.model, self.level = model, 0
         self.cache: Cache = model.decoder.begin(memory, seen, 1)
         self.beams = 1
+        self.state = torch.zeros(len(memory), dtype=torch.int64, device=memory.device)  # prefix of each row
 
     def first(self) -> Tensor:
         """Log-probabilities of first tokens, `(batch, token)`."""
@@ -266,13 +287,14 @@ class Writing:
         """Log-probabilities `(batch, beam, token)` after `tokens`, `(batch, beam)`; `parents` are where they go on."""
         rows = torch.arange(len(parents), device=parents.device)[:, None] * self.beams + parents
         self.cache, self.beams = self.cache.keep(rows.flatten()), parents.shape[1]
+        self.state = self.model.follow(self.level)[self.state[rows.flatten()], tokens.flatten()].clamp(min=0)
         embedded = self.model.tokens[self.level](tokens.flatten())
         self.level += 1
         return self._step(embedded).unflatten(0, tuple(parents.shape))
 
     def _step(self, x: Tensor) -> Tensor:
-        found: Tensor = self.model.outputs[self.level](self.model.decoder.step(x, self.cache))
-        return found.log_softmax(-1)
+        logits: Tensor = self.model.outputs[self.level](self.model.decoder.step(x, self.cache))
+        return self.model.competing(logits, self.level, self.state).log_softmax(-1)
 
 
 def held_out(

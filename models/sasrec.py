@@ -16,7 +16,8 @@ from tsbench.data import Batch
 from tsbench.errors import UsageError
 from tsbench.model import NeuralModel
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
-from tsbench.position import Positions
+from tsbench.position import Positions, encoding_kind
+from tsbench.positions.learned import LearnedConfig
 from tsbench.rec.model import Recommender
 from tsbench.rec.samples import sequences
 from tsbench.tasks.next_item import NextItem
@@ -29,7 +30,7 @@ class SasrecConfig(EncoderConfig):
     """Settings of SASRec."""
 
     longest: int = 50  # tokens that it reads: the last items of a history
-    positions: str = "learned(length=50)"  # a row for each of `longest`
+    positions: str = "learned(length=50)"  # a row for each of `longest`, at least
     layers: int = 2
     width: int = 64
     heads: int = 2
@@ -42,10 +43,18 @@ class SasrecConfig(EncoderConfig):
     drop_last: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a model that reads nothing."""
+        """Refuse a model that reads nothing, and positions that it cannot give."""
         super().__post_init__()
         if self.longest < 1:
             raise UsageError(f"longest={self.longest} must be at least 1")
+        kind, settings = encoding_kind(self.positions)
+        if kind.contextual:
+            raise UsageError(f"sasrec: positions={self.positions} needs to know the user, of whom SASRec reads nothing")
+        if isinstance(settings, LearnedConfig) and settings.beyond == "error" and settings.length < self.longest:
+            raise UsageError(
+                f"sasrec: positions={self.positions} has {settings.length} places, and longest={self.longest} tokens "
+                f"are read; write positions=learned(length={self.longest})"
+            )
 
 
 class Sasrec(NeuralModel, Recommender):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.conftest import SHARED
 from tsbench import contract
-from tsbench.contract import Broken, checks_of, model_checks
+from tsbench.contract import checks_of, model_checks
+from tsbench.contract_data import Broken
 from tsbench.data import Batch
 from tsbench.errors import MissingData
 from tsbench.models.linear import Linear

@@ -118,7 +118,10 @@ def likelihoods(model: MMGRec, batch: Batch) -> Tensor:
         for row in range(len(batch)):
             alone = (part[row : row + 1].expand(len(model.ids), *part.shape[1:]) for part in (memory, seen))
             states = model.decoder(model.embed(model.ids), *alone)  # (item, level, width)
-            levels = [output(states[:, level]).log_softmax(-1) for level, output in enumerate(model.outputs)]
+            levels = [
+                model.competing(output(states[:, level]), level, model.states[:, level]).log_softmax(-1)
+                for level, output in enumerate(model.outputs)
+            ]
             tokens = [p.gather(1, model.ids[:, level, None])[:, 0] for level, p in enumerate(levels)]
             found.append(torch.stack(tokens).sum(0))
     return torch.stack(found)
@@ -131,6 +134,13 @@ def test_the_widest_beam_scores_every_item_exactly() -> None:
     got = model.predict(batch)
     assert (got[seen] == UNLISTED).all()
     torch.testing.assert_close(got[~seen], exact[~seen], atol=1e-4, rtol=1e-4)
+
+
+def test_probabilities_of_all_items_add_up_to_one() -> None:
+    """Nothing is wasted on what is no item."""
+    free, tied = (likelihoods(fitted(longest=100, constrained=c), some(3)).exp().sum(1) for c in (False, True))
+    torch.testing.assert_close(tied, torch.ones(3))
+    assert (free < 0.9).all()
 
 
 def test_a_narrow_beam_lists_what_it_found_with_exact_scores() -> None:
@@ -286,6 +296,18 @@ def test_modalities_count_alike() -> None:
     assert x[:, :3].square().sum(1).mean() == pytest.approx(1, abs=1e-4)
     assert x[:, 3:].square().sum(1).mean() == pytest.approx(1, abs=1e-4)
     assert standardised({}) is None
+
+
+def test_items_of_which_nothing_is_known_stay_zero_and_change_no_other() -> None:
+    text = torch.randn(50, 3) * 100 + 7
+    alone, padded = standardised({"text": text}), standardised({"text": torch.cat([text, torch.zeros(30, 3)])})
+    assert alone is not None
+    assert padded is not None
+    torch.testing.assert_close(padded[:50], alone)
+    assert not padded[50:].any()
+    nothing = standardised({"text": torch.zeros(4, 3)})
+    assert nothing is not None
+    assert not nothing.any()
     assert standardised({"flat": torch.ones(4, 2)}).abs().max() == 0  # type: ignore[union-attr]
 
 

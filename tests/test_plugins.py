@@ -189,6 +189,14 @@ def test_every_package_folder_is_declared() -> None:
     assert not (ROOT / "mlflow" / "__init__.py").exists(), "it would shadow the mlflow package"
 
 
+def test_every_suite_has_an_environment_that_runs_it() -> None:
+    environments, *commands = (ROOT / "tox.ini").read_text().split("[testenv:{")[1].split("commands =")
+    for suite in (ROOT / "tsbench" / "suites").glob("*.toml"):
+        assert suite.stem in environments.split("}")[0].split(",")
+        assert f"    {suite.stem}: " in commands[0]
+        assert f"run --suite {suite.stem} " in commands[0]
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     import re
 

@@ -198,6 +198,22 @@ def test_content_reaches_cold_items_and_asks_for_features() -> None:
         fitted(ContentKnn, ContentKnnConfig("txt"))
 
 
+def test_items_of_which_nothing_is_known_are_near_none_and_change_nothing() -> None:
+    """Rows of zeros, as of items that a file of features leaves out; alike, they would be each other's nearest."""
+    known = {name: x[:30] for name, x in made_features().items()}
+    padded = {name: torch.cat([x, torch.zeros(ITEMS - 30, x.shape[1])]) for name, x in known.items()}
+    for neighbours in (0, 5):
+        model = ContentKnn(TASK, ContentKnnConfig(neighbours=neighbours))
+        links = model.link(replace(train(), features=padded)).toarray()
+        assert not links[30:].any()
+        assert not links[:, 30:].any()
+        np.testing.assert_allclose(links[:30, :30], model.link(replace(train(), features=known)).toarray(), atol=2e-6)
+        assert links.any()
+    half = {"text": padded["text"], "image": made_features()["image"]}  # of some, one modality is known
+    assert model.link(replace(train(), features=half)).toarray()[30:].any()
+    assert not model.link(replace(train(), features={"text": torch.zeros(ITEMS, 3)})).toarray().any()
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 29, 100])
 @pytest.mark.parametrize("block", [4, 512])
 def test_nearest_keeps_ties_whole(count: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,15 @@ def test_what_is_in_lists() -> None:
     assert short["valid_10"] == pytest.approx((2 + 2 + 2 + 0) / 40)
 
 
+def test_lists_have_their_size_and_the_lowest_of_equal_items() -> None:
+    """Whatever `topk` takes, on this device or another."""
+    model, batch = falling(), everything(samples())
+    found = model.lists(batch, torch.zeros(4, 1000), LIST)
+    assert found.tolist() == 4 * [list(range(LIST))]
+    scores = torch.tensor([[0.0, 2.0, 2.0, UNLISTED, 1.0, 2.0]])
+    assert model.lists(batch, scores, LIST).tolist() == [[1, 2, 5, 4, 0, -1, -1, -1, -1, -1]]
+
+
 def test_coverage_is_of_what_users_would_see() -> None:
     """First ten after barring: items 3-12 for user 0, 0-9, 0 2 4 6 10-15, and 1 3-11: items 0-15."""
     assert scored(LINE, everything(samples())).values["coverage_10"] == pytest.approx(16 / ITEMS)

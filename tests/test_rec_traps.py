@@ -30,6 +30,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tsbench.caveats import PLAIN
 from tsbench.cell import make_cell
 from tsbench.data import Batch, Splits
 from tsbench.datasets.generated_shop import Shop, purchases
@@ -38,6 +39,7 @@ from tsbench.evaluate import score
 from tsbench.model import Model, NeuralModel, Run
 from tsbench.models import mmgrec
 from tsbench.plan import read_suite
+from tsbench.position import encoding_kind
 from tsbench.rec.interactions import Catalogue, Interactions
 from tsbench.rec.metrics import CUTOFFS, UNLISTED
 from tsbench.rec.model import Recommender
@@ -46,6 +48,7 @@ from tsbench.rec.scores import Ranked
 from tsbench.rec.splits import Rules, history_splits
 from tsbench.registry import find_datasets, find_model, model_names
 from tsbench.run import fit
+from tsbench.settings import parse_spec
 from tsbench.stats import compare
 from tsbench.tasks.next_item import NextItem
 
@@ -53,6 +56,7 @@ FAMILY = [name for name in model_names() if issubclass(find_model(name), Recomme
 NEURAL = [name for name in FAMILY if issubclass(find_model(name), NeuralModel)]
 SETS = {"mmgrec", "popularity", "item_knn", "ease", "content_knn"}  # for these a history has no order
 BLIND = {"popularity", "item_knn", "item_markov", "ease"}  # for these, of cold items nothing is known
+SUITES = ["rec", "rec-ablation", "rec-positions"]
 SMALL: Mapping[str, Mapping[str, Any]] = {"mmgrec": {"batch_size": 64}}  # settings beside those of `tiny`
 
 
@@ -240,7 +244,7 @@ def test_6_each_protocol_says_what_of_the_future_it_lets_in(protocol: str) -> No
     assert set(samples(shop(protocol).test).user.tolist()) <= trained
     assert ("the future leaks" in notes) == (protocol == "leave-one-out")
     assert ("not tested, with fewer than 1 training interaction" in notes) == (protocol == "temporal")
-    assert notes.startswith(protocol)
+    assert notes.startswith(PLAIN + protocol)
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -412,7 +416,20 @@ def test_13_users_are_kept_and_compared_in_pairs() -> None:
     assert NextItem.unit == "a user"
 
 
-@pytest.mark.parametrize("suite", ["rec", "rec-ablation"])
+def test_7_suites_compare_position_encodings_where_there_is_an_order() -> None:
+    """Of sets they would encode a hash."""
+    compared = set()
+    for suite in map(read_suite, SUITES):
+        bars = {dataset.bar for pattern in suite.datasets for dataset in find_datasets(pattern)}
+        for model in suite.models:
+            positions = parse_spec(model)[1].get("positions", "none")
+            if not encoding_kind(positions)[0].orderless:
+                compared.add(model)
+                assert bars == {"item_markov"}, model  # that of ordered data
+    assert len(compared) > 3
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_13_suites_have_three_seeds(suite: str) -> None:
     assert read_suite(suite).seeds >= 3
     assert all(issubclass(find_model(model.split(":")[0]), Recommender) for model in read_suite(suite).models)

@@ -69,7 +69,9 @@ def test_without_the_second_term_it_is_plain_attention() -> None:
 def test_each_layer_has_its_own_and_all_learn() -> None:
     model = encoder("relation", F64)
     model(tokens(2, 5, dtype=F64), owned(5, 3)).square().sum().backward()
-    learned = [name for name, p in model.named_parameters() if "scalars" in name and p.grad is not None and p.grad.any()]
+    learned = [
+        name for name, p in model.named_parameters() if "scalars" in name and p.grad is not None and p.grad.any()
+    ]
     assert len(learned) == 2 * 3 * 2  # layers, scalars, weights of each
 
 

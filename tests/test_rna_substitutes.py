@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tsbench.contract import dataset_checks
+from tsbench.contract_data import dataset_checks
 from tsbench.data import Splits
 from tsbench.dataset import Dataset
 from tsbench.datasets import rna_substitutes, rna_substitutes_pairs

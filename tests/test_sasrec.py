@@ -216,8 +216,17 @@ def test_half_precision_and_meta_train() -> None:
 def test_settings_that_mean_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="longest=0 must be at least 1"):
         SasrecConfig(longest=0)
-    with pytest.raises(UsageError, match="set length to the longest"):
-        made(positions="learned(length=4)").predict(batch_of(path(9)))
+    with pytest.raises(UsageError, match=r"has 50 places, and longest=60 tokens.*learned\(length=60\)"):
+        SasrecConfig(longest=60)
+    with pytest.raises(UsageError, match="learned has 512 places, and longest=513"):
+        SasrecConfig(longest=513, positions="learned")
+    with pytest.raises(UsageError, match="positions=relation needs to know the user"):
+        SasrecConfig(positions="relation")
+
+
+@pytest.mark.parametrize("positions", ["learned(length=12)", "learned(length=4,beyond=clamp)", "rope"])
+def test_positions_that_reach_far_enough_read_the_longest_history(positions: str) -> None:
+    assert made(longest=12, positions=positions).predict(batch_of(path(20))).isfinite().all()
 
 
 def test_order_is_learned() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tsbench.artifacts import load_model, save_model
 from tsbench.cell import Cell, make_cell
+from tsbench.contract_data import Broken, Check, dataset_checks, require, same_values
 from tsbench.data import Batch, Samples, Splits
 from tsbench.dataset import Dataset
 from tsbench.errors import TsbenchError, UsageError, unknown
@@ -23,18 +23,6 @@ from tsbench.optim import make_optimizer
 from tsbench.registry import all_datasets, find_datasets, find_model, model_names
 from tsbench.run import build_model, fit
 from tsbench.settings import as_dict, configure, parse_spec
-
-Check = Callable[[], None]
-
-
-class Broken(AssertionError):
-    """A clause of the contract that does not hold."""
-
-
-def require(condition: object, message: str) -> None:
-    """Raise Broken unless `condition` holds."""
-    if not condition:
-        raise Broken(message)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -65,9 +53,6 @@ def checks_of(name: str, data: Path) -> list[tuple[str, Check]]:
         raise unknown("model or data set", plain, [*model_names(), *all_datasets(), *families])
     (dataset,) = find_datasets(name)
     return list(dataset_checks(dataset, data))
-
-
-# ---------------------------------------------------------------- models
 
 
 def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Check]]:
@@ -136,12 +121,7 @@ def _untouched(fitted: Callable[[], Model], splits: Splits) -> None:
     model.predict(given)
     for batch in (given, splits.train.batch(indices)):
         require(torch.equal(batch.inputs, before.inputs), "the inputs were changed in place")
-        require(_same_values(batch.target, before.target), "the targets were changed in place")
-
-
-def _same_values(a: Tensor, b: Tensor) -> bool:
-    """Equal to the last bit, and NaN in the same places."""
-    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+        require(same_values(batch.target, before.target), "the targets were changed in place")
 
 
 def _deterministic(again: Model, fitted: Model, batch: Batch) -> None:
@@ -211,94 +191,3 @@ def meta_step(cell: Cell, task: Any) -> None:
         require(tuple(prediction.shape) == task.shape(batch), f"shape {tuple(prediction.shape)} on meta")
     model.training_loss(batch).backward()
     optimizer.step()
-
-
-# ---------------------------------------------------------------- data sets
-
-
-def dataset_checks(dataset: Dataset, data: Path) -> Iterator[tuple[str, Check]]:
-    """The clauses for a data set, under each of its protocols."""
-    yield "name, protocols and options", lambda: _declared(dataset)
-    yield "digest stable", lambda: require(dataset.digest(data) == dataset.digest(data), "two digests differ")
-    for protocol in dataset.protocols:
-        splits = dataset.load(data, protocol)
-        yield f"{protocol}: batches have the task's shapes", lambda s=splits: _shapes(s)  # type: ignore[misc]
-        yield f"{protocol}: order and repetition of indices kept", lambda s=splits: _gather(s)  # type: ignore[misc]
-        yield f"{protocol}: splits disjoint", lambda s=splits: _disjoint(s)  # type: ignore[misc]
-        yield f"{protocol}: loads alike twice", lambda s=splits, p=protocol: _same(s, dataset.load(data, p))  # type: ignore[misc]
-
-
-def _declared(dataset: Dataset) -> None:
-    require("/" in dataset.name, f"name {dataset.name!r} has no family; write family/set")
-    require(dataset.protocols, "it has no protocol")
-    for option in dataset.options:
-        require(hasattr(dataset, option), f"option {option!r} is no attribute")
-
-
-def _splits_of(splits: Splits) -> list[tuple[str, Samples]]:
-    return [(name, getattr(splits, name)) for name in ("train", "validation", "test")]
-
-
-def _shapes(splits: Splits) -> None:
-    wanted = splits.task.random_batch(3)
-    for name, samples in _splits_of(splits):
-        require(len(samples) > 0, f"{name} is empty")
-        require(len(samples.sizes) == len(samples), f"{name} has {len(samples)} samples and {len(samples.sizes)} sizes")
-        batch = samples.batch(torch.arange(min(3, len(samples))))
-        for part in ("inputs", "target", "features"):
-            got, model = getattr(batch, part), getattr(wanted, part)
-            require((got is None) == (model is None), f"{name} {part} is there, or not, unlike the task says")
-            if got is None:
-                continue
-            # Of a batch of unlike sizes the task knows the largest only.
-            fits = got.shape[1:] == model.shape[1:] or (
-                batch.valid is not None
-                and got.ndim == model.ndim
-                and all(g <= m for g, m in zip(got.shape[1:], model.shape[1:], strict=True))
-            )
-            require(fits, f"{name} {part} {tuple(got.shape)}, the task says {tuple(model.shape)}")
-            require(got.dtype == model.dtype, f"{name} {part} is {got.dtype}, the task says {model.dtype}")
-        for values in (batch.inputs, batch.features):
-            finite = values is None or not values.is_floating_point() or bool(values.isfinite().all())
-            require(finite, f"{name} inputs have NaN or infinite values")
-        prediction = torch.zeros(splits.task.shape(batch))
-        loss = splits.task.loss(prediction, batch)
-        require(loss.isfinite(), f"{name}: the loss of a prediction of zeros is {loss.item()}")
-        count = batch.inputs[0].numel() if batch.valid is None else int(batch.valid[0].sum())
-        size = int(samples.sizes[0])
-        require(size >= count, f"{name}.sizes[0] is {size}, the sample has {count} input values")
-
-
-def _gather(splits: Splits) -> None:
-    for name, samples in _splits_of(splits):
-        last = len(samples) - 1
-        batch = samples.batch(torch.tensor([last, 0, last]))
-        for i, index in enumerate((last, 0, last)):
-            one = samples.batch(torch.tensor([index]))
-            for part in ("inputs", "target"):
-                alone, among = getattr(one, part)[0], getattr(batch, part)[i]
-                among = among[tuple(slice(size) for size in alone.shape)]  # padding cut off
-                require(_same_values(alone, among), f"{name}: {part} of batch([..]) do not follow its indices")
-
-
-def _disjoint(splits: Splits) -> None:
-    """No sample (inputs and target) of one split is in another, unless the splits say so themselves.
-
-    Samples that differ in one value are different.
-    """
-    seen: dict[int, str] = {}
-    for name, samples in _splits_of(splits):
-        step = max(1, len(samples) // 500)
-        for i in range(0, len(samples), step):
-            batch = samples.batch(torch.tensor([i]))
-            parts = (batch.inputs, batch.target, *(() if batch.places is None else (batch.places,)))
-            mark = hash(tuple(part.contiguous().numpy().tobytes() for part in parts))
-            first = seen.setdefault(mark, name)
-            require(first == name or (first, name) in splits.shared, f"a sample of {name} is in {first} too")
-
-
-def _same(first: Splits, second: Splits) -> None:
-    for (name, a), (_, b) in zip(_splits_of(first), _splits_of(second), strict=True):
-        require(len(a) == len(b), f"{name} has {len(a)}, then {len(b)} samples")
-        indices = torch.arange(0, len(a), max(1, len(a) // 50))
-        require(torch.equal(a.batch(indices).inputs, b.batch(indices).inputs), f"{name} differs when loaded again")

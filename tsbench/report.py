@@ -287,15 +287,7 @@ def curves(board: Board) -> list[str]:
     names = dict.fromkeys(name for row in trained for name in row.results[0]["curves"][0])
     charts = []
     for name in names:
-        lines = [
-            Line(
-                row.variant,
-                [c[name] for c in row.results[0]["curves"] if name in c],
-                COLOURS[i % 8],
-                DASHES[i % 8],
-                1,
-            )
-            for i, row in enumerate(trained)
-        ]
+        values = [[epoch[name] for epoch in row.results[0]["curves"] if name in epoch] for row in trained]
+        lines = [Line(trained[i].variant, x, COLOURS[i % 8], DASHES[i % 8], 1) for i, x in enumerate(values)]
         charts.append(line_chart(name.replace("_", " "), lines, width=460, height=220, x_label="epochs"))
     return charts

@@ -123,12 +123,15 @@ def learn_vectors(graph: Graph, features: Tensor | None, config: GraphConfig) ->
 def standardised(modalities: Mapping[str, Tensor]) -> Tensor | None:
     """All modalities side by side, `(item, width)`, each with mean 0 and mean squared length 1; None if there are none.
 
-    Items, not interactions, are counted: what is known of an item is known before anybody takes it.
+    Items, not interactions, are counted: what is known of an item is known before anybody takes it. Rows of zeros, of
+    which nothing is known, are not counted, and stay zero.
     """
     if not modalities:
         return None
     parts = []
     for x in modalities.values():
-        x = x - x.mean(0)
-        parts.append(x / x.square().sum(1).mean().sqrt().clamp(min=1e-12))
+        known = x.any(1, keepdim=True)
+        count = known.sum().clamp(min=1)
+        x = (x - x.sum(0) / count) * known
+        parts.append(x / (x.square().sum() / count).sqrt().clamp(min=1e-12))
     return torch.cat(parts, 1)

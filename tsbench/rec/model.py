@@ -9,7 +9,7 @@ from torch import Tensor
 from tsbench.data import Batch
 from tsbench.inputs import Histories
 from tsbench.model import Model
-from tsbench.rec.metrics import UNLISTED
+from tsbench.rec.metrics import top
 from tsbench.tasks.next_item import NextItem
 
 
@@ -27,5 +27,4 @@ class Recommender(Model):
 
         Models whose output may be other than an item override it.
         """
-        best, items = scores.topk(min(size, scores.shape[1]))
-        return items.masked_fill(best <= UNLISTED, -1)
+        return top(scores, size)

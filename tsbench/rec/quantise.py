@@ -66,9 +66,8 @@ def spread(x: Tensor, codes: int) -> Tensor:
         point = x[chosen[-1][0]]
         away = half - x @ point + point.square().sum() / 2
         far = away if len(chosen) == 1 else torch.minimum(far, away)
-        far = far.clamp(min=1e-30).index_fill(
-            0, torch.cat(chosen), 0
-        )  # rounding must not hide a point, nor draw one again
+        # Rounding must not hide a point, nor draw one again.
+        far = far.clamp(min=1e-30).index_fill(0, torch.cat(chosen), 0)
     return x[torch.cat(chosen)]
 
 
