@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.conftest import Command
 from tsbench.artifacts import load_model, save_model
 from tsbench.cell import make_cell
 from tsbench.data import Batch, Splits
@@ -317,3 +318,14 @@ def test_training_reads_histories_and_targets_together() -> None:
     for row in range(6):
         length = int(batch.steps[row])
         assert items[row][real[row]].tolist() == [*batch.inputs[row, :length].tolist(), int(batch.target[row])]
+
+
+def test_the_report_shows_codes_beams_and_titles(tsbench: Command, tmp_path: Path) -> None:
+    model = "mmgrec:" + ",".join(f"{key}={value}" for key, value in SMALL.items())
+    ran = tsbench("run", "--dataset", "generated/shop", "--model", model, "--seeds", 1, "--no-report")
+    assert ran.returncode == 0, ran.stderr
+    tsbench("report", "--html", "r.html")
+    page = (tmp_path / "r.html").read_text()
+    for shown in ("Use of codes", "Width of the beam", "recall_10 on validation", "level 1", "ndcg_10 by history"):
+        assert shown in page
+    assert sum(f">{title}<" in page or f"{title}<" in page for title in shop().titles) > 10
