@@ -2,6 +2,7 @@
 
 --dataset folder/ml-1m.inter                   with ml-1m.item and arrays beside it, if there are any
 --dataset folder/clicks.inter:lines=sequence   no times, but its lines are in their order
+--dataset folder/ml-1m.train.inter             one set with ml-1m.valid.inter and ml-1m.test.inter
 --dataset folder/Sports_and_Outdoors.txt       a line is a user and items
 --dataset folder/Instruments.inter.json        user -> items
 --dataset folder                               the one set that is in it, or train_pairs.npy, valid_..., test_...
@@ -19,10 +20,9 @@ from typing import ClassVar
 from tsbench.dataset import Dataset, Source, file_digest
 from tsbench.datasets.rec import Rec, some_of
 from tsbench.errors import MissingData, UsageError, unknown
-from tsbench.files import plain_or_gz
 from tsbench.rec.arrays import PAIRS, arrays_beside
 from tsbench.rec.atomic import columns_in, read_inter
-from tsbench.rec.files import read_index, read_pairs, read_sequences, stem
+from tsbench.rec.files import parts_of, read_index, read_pairs, read_sequences, stem
 from tsbench.rec.interactions import Interactions
 
 READERS = {".txt": read_sequences, ".json": read_index, ".npy": read_pairs}
@@ -114,10 +114,9 @@ class UserInteractions(Rec):
         for other in sorted(path.parent.iterdir()):
             name = other.name.removesuffix(".gz")
             of_items = name.startswith(own) and BESIDE.fullmatch(name.removeprefix(own))
-            of_pairs = self._suffix == ".npy" and name in PAIRS and other != path
-            if of_items or of_pairs or name == "item2asin.tsv":
+            if of_items or name == "item2asin.tsv":
                 beside.append(other)
-        return [path, *beside, *arrays_beside(path)]
+        return [*parts_of(path), *beside, *arrays_beside(path)]
 
 
 def datasets() -> Iterator[Dataset]:
@@ -130,24 +129,20 @@ def open_path(path: Path) -> Dataset | None:
 
     Raises:
         UsageError: the folder has several.
+        MissingData: of a set in three files, one is absent.
     """
     if FORM.search(path.name) and not path.is_dir():
         path = path.resolve()
-        return UserInteractions(path=path if ".npy" not in path.name else _training(path))
+        return UserInteractions(path=parts_of(path)[0])
     found = [p for p in sorted(path.resolve().iterdir()) if _tells(p)] if path.is_dir() else []
     if len(found) > 1:
         raise UsageError(f"{path} has several sets; name the file of one: {', '.join(p.name for p in found)}")
     return UserInteractions(path=found[0]) if found else None
 
 
-def _training(pairs: Path) -> Path:
-    """The file of a set in three that stands for all of them."""
-    return plain_or_gz(pairs.with_name(PAIRS[0])) or pairs.with_name(PAIRS[0])
-
-
 def _tells(path: Path) -> bool:
     """Is this the file of interactions of a folder? Of texts only those that S3-Rec or MQL4GRec have."""
-    if not FORM.search(path.name) or path.name.startswith(("valid_", "test_")):
+    if not FORM.search(path.name) or re.search(r"(^|\.)(valid|test)(_pairs\.npy|\.inter)", path.name):
         return False
     beside = path.with_name(f"{stem(path)}_item2attributes.json").is_file()
     return ".txt" not in path.name or beside or stem(path) == "sequences"

@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import random
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from tsbench.datasets.rec import FAMILY, Rec
 from tsbench.datasets.rec_user import UserInteractions, open_path
 from tsbench.errors import DataError, MissingData, TsbenchError, UsageError
 from tsbench.rec import arrays as beside
+from tsbench.rec import tables
 from tsbench.rec.atomic import columns_in, read_inter
 from tsbench.rec.files import read_index, read_pairs, read_sequences
 from tsbench.rec.interactions import Interactions
@@ -239,13 +241,112 @@ def test_quoted_lists_and_text_of_items(tmp_path: Path) -> None:
     assert any("url left out" in note for note in log.notes)
 
 
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    header = "user_id:token\titem_id:token\tplayed:float\trating:float\n"
+    log = read_inter(write(tmp_path / "x.inter", header + ROWS))
+    assert not log.ordered
+    assert any("not read: played; if one is the time, call it timestamp:float" in note for note in log.notes)
+    log = read_inter(write(tmp_path / "x.inter", header.replace("rating", "time") + ROWS))
+    assert any(note.startswith("- ") and note.endswith("not read: played") for note in log.notes)
+    assert read_inter(write(tmp_path / "x.inter", INTER + ROWS)).notes == ()
+
+
+@pytest.mark.parametrize("name", ["date", "reviewTime", "unix_review_time"])
+def test_dates_are_times_if_they_are_numbers(tmp_path: Path, name: str) -> None:
+    log = read_inter(write(tmp_path / "x.inter", INTER.replace("timestamp", name) + ROWS))
+    assert log.time is not None
+    assert log.time.tolist() == [30, 10, 20]
+    log = read_inter(write(tmp_path / "x.inter", INTER.replace("timestamp:float", f"{name}:token") + ROWS))
+    assert log.time is None
+    assert any(f"not read: {name};" in note for note in log.notes)
+
+
+def test_items_may_be_called_by_another_id(tmp_path: Path) -> None:
+    header = INTER.replace("item_id", "track_id").replace("rating:float", "session_id:token")
+    log = read_inter(write(tmp_path / "x.inter", header + ROWS))
+    assert taken(log) == [("ann", "b"), ("ann", "a"), ("bob", "a")]
+    assert "- items are those of column track_id" in log.notes
+
+
+def thirds(folder: Path) -> Path:
+    """A set in three files."""
+    write(folder / "x.item", ITEMS + FILMS)
+    write(folder / "x.valid.inter", INTER + "ann\tc\t2\t40\n")
+    write(folder / "x.test.inter", INTER + "ann\ta\t2\t50\nbob\tb\t2\t60\n")
+    return write(folder / "x.train.inter", INTER + ROWS)
+
+
+def test_a_set_in_three_files_is_one_with_its_split(tmp_path: Path) -> None:
+    path = thirds(tmp_path)
+    dataset = open_path(tmp_path)
+    assert dataset == open_path(path) == open_path(path.with_name("x.test.inter")) == UserInteractions(path=path)
+    assert dataset.name == "histories/x"
+    assert list(dataset.protocols) == ["given", "leave-one-out", "temporal"]
+    log = dataset.read(tmp_path)
+    pairs = [("ann", "b"), ("ann", "a"), ("bob", "a"), ("ann", "c"), ("ann", "a"), ("bob", "b")]
+    assert taken(log) == pairs
+    assert log.split is not None
+    assert log.time is not None
+    assert log.split.tolist() == [0, 0, 0, 1, 2, 2]
+    assert log.time.tolist() == [30, 10, 20, 40, 50, 60]
+    assert log.catalogue.titles == ("Toy Story (1995)", "GoldenEye (1995)", "c")  # x.item belongs to all three
+    before = dataset.digest(tmp_path)
+    write(tmp_path / "x.test.inter", INTER + "ann\ta\t2\tlate\n")
+    assert dataset.digest(tmp_path) != before
+    with pytest.raises(DataError, match=r"x.test.inter:2: column `timestamp`: 'late'"):
+        dataset.read(tmp_path)
+    write(tmp_path / "x.test.inter", "user_id:token\titem_id:token\nann\ta\n")
+    with pytest.raises(DataError, match=r"x.test.inter:1: its columns are not those of x.train.inter"):
+        dataset.read(tmp_path)
+    (tmp_path / "x.test.inter").unlink()
+    with pytest.raises(
+        MissingData, match=r"x.test.inter is not there.*give a file that is no part of one another name"
+    ):
+        open_path(path)
+
+
+def test_numbers_of_items_that_are_not_known_are_gaps(tmp_path: Path) -> None:
+    for word in ("nan", "NaN", "NULL", "none", "NA"):
+        write(tmp_path / "x.item", ITEMS + FILMS.replace("V\tComedy\t\t", f"V\tComedy\t{word}\t{word}"))
+        log = read_inter(write(tmp_path / "x.inter", INTER + ROWS))
+        assert log.catalogue.features["price"].ravel().tolist() == [-1, 1, 0]
+        assert log.catalogue.features["place"].tolist() == [[-1, 0], [1, 0], [0, 0]]
+        assert any("price, place: nan, null and the like" in note for note in log.notes)
+    assert not any("null" in note for note in read_inter(films(tmp_path)).notes)  # blanks need no note
+
+
+def test_one_long_cell_does_not_take_its_room_for_all(tmp_path: Path) -> None:
+    rows = "".join(f"{i}\t{'y' * 50_000 if i == 7 else f'w{i % 5}'}\n" for i in range(2000))
+    write(tmp_path / "x.item", "item_id:token\tabout:token\n" + rows)
+    path = write(tmp_path / "x.inter", "user_id:token\titem_id:token\nann\t1\n")
+    tracemalloc.start()
+    log = read_inter(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert log.catalogue.features["about"].shape == (2000, 6)
+    assert peak < 2e7  # an array of strings of one width has 4e8 bytes
+
+
+def test_the_header_is_read_without_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = films(tmp_path)
+    whole = columns_in(path)
+    packed = tmp_path / "y.inter.gz"
+    packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + (INTER + ROWS).replace("\n", "\r\n").encode()))
+    monkeypatch.setattr(tables, "read_text", None)
+    assert columns_in(path) == columns_in(packed) == whole
+    packed.write_bytes(packed.read_bytes()[:20])
+    with pytest.raises(DataError, match=r"y.inter.gz: cannot be read"):
+        columns_in(packed)
+
+
 FAULTS: list[tuple[str, str, str]] = [
     ("", "", r"x.inter:1: no tab is in its first line"),
     ("user_id:token,item_id:token\nann,b\n", "", r"x.inter:1: no tab .* but ',' is. Columns are separated by tabs"),
     (INTER, "", r"x.inter:2: has no interaction"),
     (INTER + "ann\ta\t1\n", "", r"x.inter:2: has 3 columns, the header 4"),
     (INTER + ROWS + "ann\ta\t1\t2\t3\n", "", r"x.inter:5: has 5 columns, the header 4"),
-    (INTER + "\n" + ROWS, "", r"x.inter:2: has 1 columns"),
+    (INTER + "\n" + ROWS, "", r"x.inter:2: is blank. Leave the line out"),
+    (INTER + ROWS + "  \nann\ta\t1\t2\n", "", r"x.inter:5: is blank. Leave the line out"),
     (INTER + "ann\ta\tgood\t2\n", "", r"x.inter:2: column `rating`: 'good' is not a finite number"),
     (INTER + ROWS + "ann\ta\t1\tnan\n", "", r"x.inter:5: column `timestamp`: 'nan' is not a finite number"),
     (INTER + "ann\ta\t1\t\n", "", r"x.inter:2: column `timestamp`: '' is not a finite number"),
@@ -257,6 +358,12 @@ FAULTS: list[tuple[str, str, str]] = [
     ("userID\titemID\tx_label\n1\t1\t3\n", "", r"x.inter:2: column `x_label`: 3 is no split"),
     (INTER + ROWS, ITEMS + FILMS + FILMS, r"x.item:5: item 'a' is there twice"),
     (INTER + ROWS, ITEMS + FILMS.replace("\t2\t", "\tdear\t"), r"x.item:2: column `price`: 'dear' is not a finite"),
+    (INTER + ROWS, ITEMS + FILMS.replace("\t2\t", "\tinf\t"), r"x.item:2: column `price`: 'inf' is not a finite"),
+    (
+        INTER.replace("item_id", "shop_id").replace("rating:float", "city_id:token") + ROWS,
+        "",
+        r"no column tells the item",
+    ),
     (INTER + ROWS, ITEMS + FILMS.replace("1 1", "1"), r"x.item:3: column `place` has 1 numbers, elsewhere 2"),
     (INTER + ROWS, ITEMS + FILMS.replace("\t2\t", "\t1e308\t").replace("\t4\t", "\t-1e308\t"), r"`price`.* too large"),
 ]
@@ -294,6 +401,35 @@ def test_an_item_0_makes_the_first_row_its_own(tmp_path: Path) -> None:
     log = read_sequences(path, beside.arrays_beside(path))
     assert taken(log) == [("0", "B0"), ("0", "B1"), ("0", "B2")]
     assert log.catalogue.codes["text"].tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_an_item_0_that_is_only_named_has_the_first_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "S.txt", "1 1 2 3\n2 3 1\n")
+    write(tmp_path / "item2asin.tsv", "PAD\t0\nB1\t1\nB2\t2\nB3\t3\n")
+    np.save(tmp_path / "text_codes.npy", np.arange(4)[:, None])
+    catalogue = read_sequences(path, beside.arrays_beside(path)).catalogue
+    assert catalogue.names == ("PAD", "B1", "B2", "B3")
+    assert catalogue.codes["text"].ravel().tolist() == [0, 1, 2, 3]
+    np.save(tmp_path / "text_codes.npy", np.arange(3)[:, None])
+    with pytest.raises(DataError, match=r"text_codes.npy: has 3 rows, but there is an item whose row is number 4"):
+        read_sequences(path, beside.arrays_beside(path))
+
+
+@pytest.mark.parametrize("maker", ["mmrec", "sequences", "index", "pairs"])
+def test_arrays_that_are_not_of_items_are_left_out_with_a_note(tmp_path: Path, maker: str) -> None:
+    if maker == "mmrec":
+        path = write(tmp_path / "baby.inter", "userID\titemID\n0\t1\n")
+    else:
+        path = write(tmp_path / "S.txt", "1 2 3\n2 3 1\n") if maker == "sequences" else MAKERS[maker](tmp_path)
+    plainly = UserInteractions(path=path).read(tmp_path)
+    np.save(tmp_path / "user_graph_dict.npy", np.array({0: [[1], [2]]}, object), allow_pickle=True)
+    np.save(tmp_path / "ids.npy", np.arange(4))
+    log = UserInteractions(path=path).read(tmp_path)
+    same(log, plainly)
+    assert any("ids.npy, user_graph_dict.npy not read" in note for note in log.notes)
+    np.save(tmp_path / "sound.npy", np.full((9, 2), np.nan))
+    with pytest.raises(DataError, match=r"sound.npy: row 1 has a value that is not finite"):
+        UserInteractions(path=path).read(tmp_path)
 
 
 def test_only_the_most_frequent_words_of_very_many_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,6 +515,10 @@ SPOILT: list[tuple[Callable[[Path], object], str]] = [
     (_array("image_feat.npy", np.full((9, 2), 1e300)), r"image_feat.npy: row 1 has a value that is not finite"),
     (_array("image_feat.npy", np.ones((9, 2), int)), r"image_feat.npy: is no table of features, but int64"),
     (_array("text_codes.npy", np.full((9, 2), -1)), r"text_codes.npy: is no table of codes"),
+    (
+        _array("text_codes.npy", np.array([[0], [1], [65_536]])),
+        r"text_codes.npy: row 3 has the code 65,536. Codes above",
+    ),
     (_array("text_codes.npy", np.ones((9, 2))), r"text_codes.npy: is no table of codes"),
     (_text("image_feat.npy", "no array"), r"image_feat.npy: is no NumPy array"),
     (_pickled, r"image_feat.npy: is no NumPy array .*allow_pickle=False"),
@@ -404,6 +544,10 @@ def test_a_fault_of_sequences_is_told_where_it_is(
         (_text("X.inter.json", '{"1": [7]}'), r"X.index.json: has no item 7"),
         (_text("X.index.json", '{"1": ["<a_1>"], "2": ["<a_1>"]}'), r"X.index.json: has no item 0"),
         (_text("X.index.json", '{"0": ["<a_1>", "<b_1>"], "1": ["<a_1>"]}'), r"item 1 has 1 tokens, the first item 2"),
+        (
+            _text("X.index.json", '{"0": ["<a_65536>"]}'),
+            r"X.index.json: item 0 has the code 65,536. Codes above 65,535",
+        ),
         (_text("X.index.json", '{"0": ["a1"]}'), r"item 0: a token is not like <a_12>"),
         (_text("X.index.json", '{"0": [1]}'), r"field '0' is no list of texts"),
         (_text("X.item.json", '{"0": {"title": 1}}'), r"X.item.json: item 0: .* has no `title` that is text"),
@@ -587,6 +731,17 @@ def test_digests_follow_every_file_that_is_read(tmp_path: Path) -> None:
     assert len(seen) == 3
     with pytest.raises(MissingData, match="is not there"):
         UserInteractions(path=tmp_path / "no.inter").digest(tmp_path)
+
+
+def test_half_stars_are_a_least_rating(tmp_path: Path) -> None:
+    rows = "".join(f"{u}\t{i}\t{3 + i % 4 / 2}\t{i}\n" for u in "ab" for i in range(16))
+    path = write(tmp_path / "x.inter", INTER + rows)
+    splits = UserInteractions(path=path, rating=3.5).load(tmp_path, "leave-one-out")
+    assert len(splits.titles) == 16  # all are candidates
+    assert "ratings below 3.5 left out: 8 of 32 interactions (25.0 %)" in splits.notes
+    for wrong in (float("nan"), float("inf"), -0.5):
+        with pytest.raises(UsageError, match=r"rating=.* is no number from 0 on; 0 keeps all"):
+            UserInteractions(path=path, rating=wrong)
 
 
 def test_lines_without_times_are_a_sequence_if_the_user_says_so(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tsbench.rec import luck
 from tsbench.rec.interactions import Catalogue, Interactions
 from tsbench.rec.samples import HistorySamples, barred
 from tsbench.rec.splits import Rules, history_splits, in_core
-from tsbench.registry import find_datasets
+from tsbench.registry import dataset_label, find_datasets
 
 PARTS = ("train", "validation", "test")
 
@@ -529,3 +529,12 @@ def test_beauty_numbers_tell_nothing(real_data: Path) -> None:
     splits = history_splits(log, "leave-one-out", Rules())
     assert next_unused(splits, undone(splits)) == pytest.approx(0.044, abs=5e-4)
     assert next_unused(splits, torch.arange(len(splits.titles))) < 0.001
+
+
+def test_ratings_may_be_cut_between_whole_ones_on_the_command_line() -> None:
+    for text, rating in (("4", 4), ("3.5", 3.5)):
+        (found,) = find_datasets(f"rec/movielens-100k:rating={text}")
+        assert found.rating == rating  # type: ignore[attr-defined]
+        assert dataset_label(found).endswith(f"rating={text}")
+    with pytest.raises(UsageError, match="it is a float"):
+        find_datasets("rec/movielens-100k:rating=good")

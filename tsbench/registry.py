@@ -128,10 +128,11 @@ def _with_options(dataset: Dataset, options: dict[str, str]) -> Dataset:
     for key in options:
         if key not in dataset.options:
             raise unknown(f"option of {dataset.name}", key, dataset.options)
-    texts = {key: json.loads(value) if re.fullmatch(r"-?\d+", value) else value for key, value in options.items()}
+    number = r"-?\d+(\.\d+)?"
+    texts = {key: json.loads(value) if re.fullmatch(number, value) else value for key, value in options.items()}
     for key, value in texts.items():
         now = getattr(dataset, key)
-        if type(value) is not type(now):
+        if type(value) is not type(now) and not (isinstance(now, float) and isinstance(value, int)):
             raise UsageError(f"{dataset.name}: {key}={value} does not fit; it is a {type(now).__name__}, such as {now}")
     changed: Dataset = dataclasses.replace(cast(Any, dataset), **texts)
     return changed

@@ -1,7 +1,8 @@
 """What is known of items, as arrays with a row for each: modalities and ready-made Rec-IDs.
 
 `image_feat.npy` is the modality `image`, `text_codes.npy` are Rec-IDs `text`: the first word of a file's name says what
-it is, after the name of the set if it begins with that. Nothing is unpickled.
+it is, after the name of the set if it begins with that. Nothing is unpickled: MMRec's `user_graph_dict.npy` and other
+arrays that are no table of floats are left out, unless their name has `feat` or ends in `codes`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tsbench.dataset import open_content
 from tsbench.errors import DataError
 from tsbench.files import read_npy
 
 PAIRS = ("train_pairs.npy", "valid_pairs.npy", "test_pairs.npy")
 WIDEST = 2048  # words of a multi-hot modality; the rarest of more are left out
+HIGHEST = 65_535  # a code; models have an embedding for each up to the highest one
+TOO_HIGH = "Codes above 65,535 make too large a table: number those of each level from 0 on."
 RARE = "{} of items: {:,} rare words left out"
 
 
@@ -28,6 +32,7 @@ class Arrays:
     features: Mapping[str, np.ndarray]
     codes: Mapping[str, np.ndarray]
     files: Mapping[str, Path]
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -59,23 +64,43 @@ def read_arrays(paths: Sequence[Path], of: str = "") -> Arrays:
     features: dict[str, np.ndarray] = {}
     codes: dict[str, np.ndarray] = {}
     files: dict[str, Path] = {}
+    left: list[str] = []
     for path in paths:
         whole = re.sub(rf"^{re.escape(of)}[._-]+|\.npy(\.gz)?$", "", path.name)
         name = re.split(r"[._-]", whole)[0]
         name = name if name and name not in files else whole
         if whole.endswith("codes"):
             codes[name] = _codes(path)
+        elif "feat" not in whole and not _of_floats(path):
+            left.append(path.name)
+            continue
         else:
             features[name] = _features(path)
         files[name] = path
-    return Arrays(features, codes, files)
+    notes = (f"{', '.join(left)} not read: no table of floats, nor called NAME_codes.npy",) if left else ()
+    return Arrays(features, codes, files, notes)
+
+
+def _of_floats(path: Path) -> bool:
+    """Whether a file's header says that it is a table of floats; True if it cannot be read, for its reader says why."""
+    try:
+        with open_content(path) as file:
+            old = np.lib.format.read_magic(file)[0] == 1
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+    except Exception:  # as in read_npy
+        return True
+    return dtype.kind == "f" and len(shape) == 2
 
 
 def _codes(path: Path) -> np.ndarray:
     array = read_npy(path, (-1, -1))
-    if array.dtype.kind not in "iu" or not array.size or array.min() < 0 or array.max() >= 2**31:
-        what = f"is no table of codes, but {array.dtype} of shape {array.shape}, or out of range"
+    if array.dtype.kind not in "iu" or not array.size or array.min() < 0:
+        what = f"is no table of codes, but {array.dtype} of shape {array.shape}, or has some below 0"
         raise DataError(path, what, "Codes are whole numbers from 0 on, the same count for each item.")
+    if (wrong := (array > HIGHEST).any(1)).any():
+        row = int(wrong.argmax())
+        raise DataError(path, f"row {row + 1:,} has the code {array[row].max():,}", TOO_HIGH)
     return array.astype(np.int64)
 
 

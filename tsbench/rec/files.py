@@ -19,40 +19,59 @@ import numpy as np
 
 from tsbench.errors import DataError, MissingData
 from tsbench.files import plain_or_gz, read_json, read_npy, read_text
-from tsbench.rec.arrays import PAIRS, RARE, multi_hot, read_arrays
+from tsbench.rec.arrays import HIGHEST, RARE, TOO_HIGH, multi_hot, read_arrays
 from tsbench.rec.interactions import Catalogue, Interactions
 
 LINE = "A line is a user and items, whole numbers from 0 on with blanks between: `1 5 2 8`."
 NUMBERED = re.compile(r"[0-9]{1,18}")
+THIRD = re.compile(r"(^|\.)(train|valid|test)(_pairs\.npy|\.inter)$")
 TOKEN = re.compile(r"<[A-Za-z]_([0-9]{1,9})>")
 
 
 def stem(path: Path) -> str:
-    """Name of a file up to the suffix that tells its format."""
-    return re.sub(r"\.(inter|txt)(\.json)?(\.gz)?$", "", path.name)
+    """Name of a file, or of a set in three, up to the suffix that tells its format."""
+    return re.sub(r"(\.(train|valid|test)(?=\.inter(\.gz)?$))?\.(inter|txt)(\.json)?(\.gz)?$", "", path.name)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Training, validation and test of a set in three files, of which `path` is one; else the file alone.
+
+    Raises:
+        MissingData: one of the three is absent.
+    """
+    name = path.name.removesuffix(".gz")
+    if not THIRD.search(name):
+        return [path]
+    names = [THIRD.sub(rf"\1{part}\3", name) for part in ("train", "valid", "test")]
+    files = [plain_or_gz(path.with_name(name)) for name in names]
+    if None in files:
+        what = f"{path.with_name(names[files.index(None)])} is not there"
+        raise MissingData(f"{what}. Such a set is {', '.join(names)}; give a file that is no part of one another name.")
+    return [file for file in files if file]
 
 
 def read_sequences(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
     """Lines of a user and items, oldest first; a user has one line (S3-Rec), or several, which are joined (SASRec).
 
-    Items are numbered from 1, or from 0 if there is an item 0. `X_item2attributes.json`, item -> attributes, becomes
-    the modality `attributes`; `item2asin.tsv` or `X.item2id` name the items.
+    Items are numbered from 1, or from 0 if any file has an item 0. `X_item2attributes.json`, item -> attributes,
+    becomes the modality `attributes`; `item2asin.tsv` or `X.item2id` name the items.
 
     Raises:
         DataError: naming file, line or field.
     """
     user, item = _lines(path)
-    base = 0 if (item == 0).any() else 1
     given = plain_or_gz(path.with_name(f"{stem(path)}_item2attributes.json"))
     attributes = _attributes(given) if given else np.empty((2, 0), np.int64)
     named = _numbered(path)
     beside = read_arrays(arrays, stem(path))
-    numbers = _union(item, attributes[0], [*named], np.arange(base, base + beside.rows))
+    told = _union(item, attributes[0], [*named])
+    base = min(1, int(told[0]))  # 0 may be in no line, but named (a padding)
+    numbers = _union(told, np.arange(base, base + beside.rows))
     features, codes = beside.take(numbers - base)
     hot, rare = multi_hot(np.searchsorted(numbers, attributes[0]), attributes[1], len(numbers))
     if hot.size:
         features["attributes"] = hot
-    notes = (RARE.format("attributes", rare),) if rare else ()
+    notes = (*beside.notes, *([RARE.format("attributes", rare)] if rare else []))
     catalogue = Catalogue(_names(path, named, numbers), (), features, codes)
     return _made(user, item, numbers, catalogue, notes)
 
@@ -138,7 +157,7 @@ def read_index(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
         codes[name] = np.array([tokens[n] for n in numbers.tolist()], np.int64)
     names = _names(path, named, numbers)
     said = tuple(titles.get(n, name) for n, name in zip(numbers.tolist(), names, strict=True)) if titles else ()
-    return _made(user, item, numbers, Catalogue(names, said, features, codes))
+    return _made(user, item, numbers, Catalogue(names, said, features, codes), beside.notes)
 
 
 def _tokens(path: Path) -> dict[int, list[int]]:
@@ -149,6 +168,8 @@ def _tokens(path: Path) -> dict[int, list[int]]:
         if None in codes:
             raise DataError(path, f"item {key}: a token is not like <a_12>: {str(words)[:60]}", "Correct it.")
         found[int(key)] = [int(code[1]) for code in codes if code]
+        if (highest := max(found[int(key)], default=0)) > HIGHEST:
+            raise DataError(path, f"item {key} has the code {highest:,}", TOO_HIGH)
         if len(words) != len(next(iter(found.values()))) or not words:
             what = f"item {key} has {len(words)} tokens, the first item {len(next(iter(found.values())))}"
             raise DataError(path, what, "Give all items equally many.")
@@ -169,29 +190,26 @@ def _titles(path: Path) -> dict[int, str]:
 
 
 def read_pairs(path: Path, arrays: Sequence[Path] = ()) -> Interactions:
-    """`train_pairs.npy`, `valid_pairs.npy`, `test_pairs.npy` in the folder of `path`: rows of user and item, from 0 on.
+    """`train_pairs.npy`, `valid_pairs.npy`, `test_pairs.npy`; `path` is the first: rows of user and item, from 0 on.
 
     Raises:
         MissingData: one is absent.
         DataError: naming the file.
     """
     parts = []
-    for name in PAIRS:
-        file = plain_or_gz(path.with_name(name))
-        if file is None:
-            raise MissingData(f"{path.with_name(name)} is not there. Such a set is {', '.join(PAIRS)}.")
+    for file in parts_of(path):
         part = read_npy(file, (-1, 2))
         if part.dtype.kind not in "iu" or part.min(initial=0) < 0 or part.max(initial=0) > 2**62:
             raise DataError(file, f"has values that are no whole numbers from 0 on ({part.dtype})", "Correct them.")
         parts.append(part.astype(np.int64))
     if not len(parts[0]):
-        raise DataError(path.with_name(PAIRS[0]), "is empty", "Training needs users and items.")
+        raise DataError(path, "is empty", "Training needs users and items.")
     beside = read_arrays(arrays)
     user, item = np.concatenate(parts).T
     numbers = _union(item, np.arange(beside.rows))
     catalogue = Catalogue(tuple(map(str, numbers.tolist())), (), *beside.take(numbers))
-    log = _made(user, item, numbers, catalogue)
-    return distinct(replace(log, split=np.arange(len(PAIRS)).repeat([len(part) for part in parts]), ordered=False))
+    log = _made(user, item, numbers, catalogue, beside.notes)
+    return distinct(replace(log, split=np.arange(3).repeat([len(part) for part in parts]), ordered=False))
 
 
 # ---------------------------------------------------------------- what they share

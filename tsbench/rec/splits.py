@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Rules:
     ties: str = "hash"
     mask: str = "seen"
     order: str = "kept"
-    rating: int = 0
+    rating: float = 0.0
     core: int = 0
     warm: int = 1
 
@@ -50,8 +51,8 @@ class Rules:
             if getattr(self, name) not in words:
                 raise unknown(f"value of {name}", getattr(self, name), words)
         for name in ("rating", "core", "warm"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name}={getattr(self, name)} is below 0; 0 keeps all")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name}={getattr(self, name):g} is no number from 0 on; 0 keeps all")
 
 
 def history_splits(found: Interactions, protocol: str, rules: Rules) -> Splits:
@@ -95,9 +96,9 @@ def _filtered(found: Interactions, rules: Rules) -> tuple[Interactions, list[str
     log, notes, total = found, [], len(found)
     if rules.rating:
         if log.rating is None:
-            raise UsageError(f"rating={rules.rating}: the files have no ratings; leave it out")
+            raise UsageError(f"rating={rules.rating:g}: the files have no ratings; leave it out")
         log = log.select(log.rating >= rules.rating)
-        notes.append(f"ratings below {rules.rating} left out: {_share(total - len(log), total, 'interaction')}")
+        notes.append(f"ratings below {rules.rating:g} left out: {_share(total - len(log), total, 'interaction')}")
     if rules.core:
         before = len(log)
         log = log.select(in_core(log.user, log.item, rules.core))
