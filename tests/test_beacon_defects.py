@@ -18,7 +18,7 @@ from tsbench.inputs import NucleotidePair, Nucleotides
 from tsbench.model import Run
 from tsbench.models.rna_transformer import RnaTransformer, RnaTransformerConfig
 from tsbench.plugins import names
-from tsbench.position import PositionEncoding
+from tsbench.position import PACKAGE, PositionEncoding, encoding_kind
 from tsbench.tasks.nucleotide import NucleotideRegression
 from tsbench.tasks.regression import RankRegression
 from tsbench.tasks.task import Task
@@ -66,7 +66,7 @@ def knows_the_order(predict: Predict) -> None:
     assert (predict(batch) - predict(mixed)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("positions", [n for n in names("tsbench.positions") if n != "none"])
+@pytest.mark.parametrize("positions", [n for n in names(PACKAGE) if not encoding_kind(n)[0].orderless])
 def test_defect_2_rope_and_all_others_know_the_order(positions: str) -> None:
     ours = model(RankRegression(Nucleotides(23), 1), positions=positions)
     encoder: Any = ours.body.encoder
