@@ -25,7 +25,7 @@ from tsbench.model import NeuralModel, Run, State
 from tsbench.parts.decoder import Cache, Decoder
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
-from tsbench.rec.codes import followers, rec_ids, usage, usage_chart
+from tsbench.rec.codes import rec_ids, usage, usage_chart
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
 from tsbench.rec.metrics import UNLISTED
 from tsbench.rec.model import Recommender
@@ -129,10 +129,10 @@ class MMGRec(NeuralModel, Recommender):
         self.sizes.append(max(2, int(last.max()) + 1))
         self.register_buffer("ids", ids)
         self.trie = Trie.of(ids, self.sizes)
-        states, tables = followers(ids, self.sizes)
+        states = torch.stack([torch.zeros_like(ids[:, 0]), *self.trie.paths[:-1]], 1)
         self.register_buffer("states", states, persistent=False)
-        for level, table in enumerate(tables):
-            self.register_buffer(f"follow_{level}", table, persistent=False)
+        for level in range(len(self.sizes)):
+            self.register_buffer(f"follow_{level}", self.trie.table(level), persistent=False)
         self.tokens = nn.ModuleList(nn.Embedding(size, self.config.width) for size in self.sizes[:-1])
         self.outputs = nn.ModuleList(nn.Linear(self.config.width, size) for size in self.sizes)
 

@@ -280,3 +280,15 @@ def test_the_trie_of_amazon_beauty(real_data: Path) -> None:
     order = torch.tensor(sorted(range(len(ids)), key=lambda item: ids[item].tolist()))
     best = order[exact[:, order].sort(dim=1, descending=True, stable=True).indices]
     assert torch.equal(beam_search(steps, trie, len(ids)).items, best)
+
+
+def test_the_table_of_a_level_says_where_each_token_leads() -> None:
+    ids = torch.tensor([[0, 2, 0], [0, 2, 1], [1, 0, 0], [2, 2, 0]])
+    trie = Trie.of(ids, (3, 3, 2))
+    for level, size in enumerate(trie.sizes):
+        table = trie.table(level)
+        for state in range(len(table)):
+            tokens = torch.arange(size)
+            assert torch.equal(table[state], trie.child(level, torch.full_like(tokens, state), tokens))
+    assert trie.table(0).tolist() == [[0, 1, 2]]
+    assert trie.table(1).tolist() == [[-1, -1, 0], [1, -1, -1], [-1, -1, 2]]

@@ -26,22 +26,6 @@ def rec_ids(semantic: Tensor, counts: Tensor) -> Tensor:
     return torch.cat([semantic, rank[:, None]], 1)
 
 
-def followers(ids: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-    """Prefixes of Rec-IDs `(item, level)`: that before each token, `(item, level)`, and where tokens lead.
-
-    For each level a table `(prefix, token)` has the prefix that a token makes of one, -1 where no Rec-ID goes on so.
-    """
-    before, states, tables = torch.zeros_like(ids[:, 0]), [], []
-    for level, size in enumerate(sizes):
-        states.append(before)
-        made, after = (before * size + ids[:, level]).unique(return_inverse=True)
-        table = torch.full(((int(before.max()) + 1) * size,), -1, device=ids.device)
-        table[made] = torch.arange(len(made), device=ids.device)
-        tables.append(table.view(-1, size))
-        before = after
-    return torch.stack(states, 1), tables
-
-
 def usage(ids: Tensor, sizes: Sequence[int]) -> dict[str, float]:
     """How Rec-IDs `(item, level)` use their tokens, `sizes` of them at each level, the last one being popularity.
 

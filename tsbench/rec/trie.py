@@ -91,6 +91,14 @@ class Trie:
         found = torch.searchsorted(keys, key).clamp(max=len(keys) - 1)
         return found.masked_fill(keys[found] != key, -1)
 
+    def table(self, level: int) -> Tensor:
+        """Where each token leads from each state of a level, `(state, token)`; -1 where no Rec-ID goes on so."""
+        states = torch.arange(len(self.first[level]) - 1, device=self.items.device)
+        owner, children = self.children(level, states)
+        table = torch.full((len(states), self.sizes[level]), -1, device=states.device)
+        table[owner, self.tokens[level][children]] = children
+        return table
+
     def closed(self, barred: Tensor) -> list[Tensor | None]:
         """Of each level from 1, `(batch, state)` bool: all items below are `barred`, `(batch, item)` bool."""
         user, item = barred.nonzero().T
