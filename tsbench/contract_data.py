@@ -104,7 +104,8 @@ def _disjoint(splits: Splits) -> None:
         step = max(1, len(samples) // 500)
         for i in range(0, len(samples), step):
             batch = samples.batch(torch.tensor([i]))
-            parts = (batch.inputs, batch.target, *(() if batch.places is None else (batch.places,)))
+            places = () if batch.places is None else (batch.places,)
+            parts = (batch.inputs, batch.target, *places, *batch.more.values())  # two users may have taken the same
             mark = hash(tuple(part.contiguous().numpy().tobytes() for part in parts))
             first = seen.setdefault(mark, name)
             require(first == name or (first, name) in splits.shared, f"a sample of {name} is in {first} too")
