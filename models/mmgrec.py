@@ -27,6 +27,7 @@ from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
 from tsbench.rec.codes import rec_ids, usage, usage_chart
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
+from tsbench.rec.holding import Holding, apart, held_out, latest
 from tsbench.rec.metrics import UNLISTED
 from tsbench.rec.model import Recommender
 from tsbench.rec.quantise import random_codes, residual_kmeans, rq_vae
@@ -48,7 +49,7 @@ QUANTISERS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class MMGRecConfig(EncoderConfig):
+class MMGRecConfig(Holding, EncoderConfig):
     """Settings; `positions` are those of the history: `relation` takes it as a set."""
 
     ids: str = "kmeans"  # how Rec-IDs are made: kmeans, rqvae, random, or the name of codes that come with the data
@@ -58,9 +59,6 @@ class MMGRecConfig(EncoderConfig):
     graph_epochs: int = 60
     beam: int = 50  # Rec-IDs kept at each step; 0 scores every item
     constrained: bool = True  # tokens compete with those alone that make a Rec-ID; False: with all of their level
-    targets: int = 4  # items of a history that are held out of it and predicted, at each visit, at most
-    held: float = 0.25  # share of it, at most, but for one item
-    longest: int = 32  # items of a history that are read
     positions: str = "relation"
     layers: int = 2
     width: int = 64
@@ -78,11 +76,9 @@ class MMGRecConfig(EncoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("levels", 1), ("codes", 2), ("beam", 0), ("targets", 1), ("longest", 1)):
+        for name, least in (("levels", 1), ("codes", 2), ("beam", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}={getattr(self, name)} must be at least {least}")
-        if not 0 < self.held < 1:
-            raise UsageError(f"held={self.held} must be between 0 and 1")
 
 
 class MMGRec(NeuralModel, Recommender):
@@ -97,6 +93,9 @@ class MMGRec(NeuralModel, Recommender):
         "held": FloatDistribution(0.05, 0.5),
     }
     source = "Liu et al. 2024, arXiv 2404.16555; github.com/hanliu95/MMGRec"
+    recipes = {  # chosen on validation
+        "rec/tiktok@*": {"unknown": 0.3, "held": 0.9, "epochs": 4, "lr": 5e-4, "dropout": 0.3},
+    }
     items: Tensor
     users: Tensor
     ids: Tensor  # (item, level)
@@ -156,7 +155,9 @@ class MMGRec(NeuralModel, Recommender):
             UsageError: `ids` names nothing.
         """
         inputs, config = self.task.inputs, self.config
-        graph = Graph(*train.interactions(), inputs.users, inputs.items)
+        user, item = train.interactions()
+        shown = ~apart(user, item, config.unknown)
+        graph = Graph(user[shown], item[shown], inputs.users, inputs.items)
         features = standardised(train.features) if config.modalities else None
         self.users, self.items = learn_vectors(graph, features, GraphConfig(epochs=config.graph_epochs))
         if config.ids in QUANTISERS:
@@ -171,7 +172,7 @@ class MMGRec(NeuralModel, Recommender):
     def training_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the Rec-IDs of items that are held out of their user's training history."""
         items, real = sequences(batch)
-        kept, targets, chosen = held_out(items, real, self.config, self.ordered)
+        kept, targets, chosen = held_out(items, real, batch.more["user"], self.config, self.ordered)
         memory, seen = self.read(*kept, batch.more["user"])
         ids = self.ids[targets]  # (batch, target, level)
         states = self.decoder(self.embed(ids.flatten(0, 1)), memory, seen, targets.shape[1])
@@ -179,7 +180,7 @@ class MMGRec(NeuralModel, Recommender):
         for level, output in enumerate(self.outputs):
             logits = self.competing(output(states[:, level]), level, self.states[targets, level].flatten())
             found = F.cross_entropy(logits, ids[..., level].flatten(), reduction="none")
-            loss = loss + (found * chosen.flatten()).sum() / chosen.sum()
+            loss = loss + (found * chosen.flatten()).sum() / chosen.sum().clamp(min=1)
         return loss
 
     def competing(self, logits: Tensor, level: int, state: Tensor) -> Tensor:
@@ -295,36 +296,3 @@ class Writing:
     def _step(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model.outputs[self.level](self.model.decoder.step(x, self.cache))
         return self.model.competing(logits, self.level, self.state).log_softmax(-1)
-
-
-def held_out(
-    items: Tensor, real: Tensor, config: MMGRecConfig, ordered: bool
-) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-    """Some items of each history, drawn, and what is read without them.
-
-    Returns:
-        The items that are read and where they are real, `(batch, time)` each; the targets, `(batch, target)`, and where
-        they are: a quarter of the history (`config.held`), one at least and `config.targets` at most.
-    """
-    luck = torch.rand(items.shape, device=items.device).where(real, -1.0)
-    places = luck.topk(min(config.targets, items.shape[1])).indices
-    count = (real.sum(1) * config.held).long().clamp(1, config.targets)
-    drawn = torch.arange(places.shape[1], device=items.device) < count[:, None]
-    targets = items.gather(1, places)
-    left = real & (items[:, :, None] != targets.where(drawn, -1)[:, None]).all(
-        2
-    )  # none of its places, if it has several
-    order = torch.arange(items.shape[1], device=items.device) if ordered else luck  # the luckier are drawn already
-    return last(items, left, config.longest, order.expand(items.shape)), targets, drawn
-
-
-def latest(items: Tensor, real: Tensor, size: int, ordered: bool) -> tuple[Tensor, Tensor]:
-    """The last `size` items of histories, or, of sets, those that a hash of their numbers puts last."""
-    places = torch.arange(items.shape[1], device=items.device)
-    return last(items, real, size, places.expand(items.shape) if ordered else items * 2654435761 % 2**31)
-
-
-def last(items: Tensor, real: Tensor, size: int, order: Tensor) -> tuple[Tensor, Tensor]:
-    """The `size` real items that are last in `order`, from first to last, and where they are real, `(batch, size)`."""
-    at = (order.double() + 1).where(real, -1.0).argsort(dim=1, stable=True)[:, -size:]
-    return items.gather(1, at), real.gather(1, at)

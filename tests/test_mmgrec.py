@@ -16,8 +16,9 @@ from tsbench.data import Batch, Splits
 from tsbench.errors import UsageError
 from tsbench.evaluate import score
 from tsbench.model import Run
-from tsbench.models.mmgrec import MMGRec, MMGRecConfig, held_out, last
+from tsbench.models.mmgrec import MMGRec, MMGRecConfig
 from tsbench.rec.graph import Graph, GraphConfig, learn_vectors, standardised
+from tsbench.rec.holding import apart, held_out, last
 from tsbench.rec.metrics import UNLISTED
 from tsbench.rec.samples import HistorySamples, barred, sequences, shuffled
 from tsbench.registry import find_datasets
@@ -25,6 +26,7 @@ from tsbench.run import fit
 from tsbench.tasks.next_item import NextItem
 
 SMALL = {**MMGRec.tiny, "batch_size": 32}
+USERS = torch.arange(3)
 
 
 @lru_cache
@@ -76,7 +78,7 @@ def test_what_is_to_be_predicted_is_never_read(ordered: bool) -> None:
         real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         items = torch.arange(real.numel()).view(real.shape) + 100  # all different
         for _ in range(20):
-            (read, there), targets, drawn = held_out(items.where(real, 0), real, config, ordered)
+            (read, there), targets, drawn = held_out(items.where(real, 0), real, USERS[: len(items)], config, ordered)
             for row, length in enumerate(lengths):
                 wanted, seen = set(targets[row][drawn[row]].tolist()), set(read[row][there[row]].tolist())
                 assert len(wanted) == max(1, min(3, int(0.3 * length)))
@@ -90,15 +92,36 @@ def test_what_is_to_be_predicted_is_never_read(ordered: bool) -> None:
 def test_an_item_taken_twice_is_read_nowhere_while_it_is_to_be_predicted() -> None:
     items, real = torch.tensor([[1, 2, 1, 3, 1, 2, 4, 3]]), torch.ones(1, 8, dtype=torch.bool)
     for _ in range(30):
-        (read, there), targets, drawn = held_out(items, real, MMGRecConfig(), True)
+        (read, there), targets, drawn = held_out(items, real, USERS[: len(items)], MMGRecConfig(), True)
         assert there.any()
         assert not set(targets[drawn].tolist()) & set(read[there].tolist())
 
 
 def test_every_item_is_held_out_at_times() -> None:
     config, real = MMGRecConfig(), torch.ones(1, 7, dtype=torch.bool)
-    drawn = {int(held_out(torch.arange(7)[None], real, config, False)[1][0, 0]) for _ in range(200)}
+    drawn = {int(held_out(torch.arange(7)[None], real, USERS[:1], config, False)[1][0, 0]) for _ in range(200)}
     assert drawn == set(range(7))
+
+
+def test_what_is_set_apart_is_predicted_alone_and_read_by_nobody() -> None:
+    """Neither the graph nor the encoder sees it."""
+    items = torch.arange(120).view(3, 40)
+    real = torch.arange(40) < torch.tensor([40, 7, 1])[:, None]
+    away = apart(USERS[:, None], items, 0.3) & real
+    assert 5 < int(away[0].sum()) < 20
+    for _ in range(20):
+        (read, there), targets, drawn = held_out(items, real, USERS, MMGRecConfig(unknown=0.3, held=0.9), True)
+        assert set(targets[drawn].tolist()) <= set(items[away].tolist())
+        assert not set(read[there].tolist()) & set(items[away].tolist())
+        assert drawn.sum(1).tolist() == away.sum(1).clamp(max=4).tolist()
+
+
+def test_what_is_set_apart_does_not_hang_on_batches_or_history() -> None:
+    user, item = torch.arange(300).repeat_interleave(50), torch.arange(50).repeat(300)
+    one = apart(user, item, 0.3)
+    assert torch.equal(one.view(300, 50)[7:9], apart(torch.tensor([[7], [8]]), torch.arange(50)[None], 0.3))
+    assert abs(float(one.double().mean()) - 0.3) < 0.02  # 15,000 draws: a standard deviation of .004
+    assert not apart(user, item, 0.0).any()
 
 
 def test_the_last_of_a_history() -> None:

@@ -90,11 +90,16 @@ def sequences(batch: Batch) -> tuple[Tensor, Tensor]:
 def shuffled(batch: Batch) -> Batch:
     """The same batch, each history in an order that a hash of its user and places draws."""
     places = torch.arange(batch.inputs.shape[1], device=batch.inputs.device)
-    luck = (batch.more["user"][:, None] << 20) + places + 1
-    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):  # splitmix64: every bit counts
-        luck = (luck ^ (luck >> shift)) * factor
+    luck = mixed((batch.more["user"][:, None] << 20) + places + 1)
     order = luck.where(batch.real, 2**63 - 1).argsort(1)
     return replace(batch, inputs=batch.inputs.gather(1, order))
+
+
+def mixed(x: Tensor) -> Tensor:
+    """A hash of int64 numbers in which every bit counts (splitmix64; Steele, Lea and Flood, OOPSLA 2014)."""
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        x = (x ^ (x >> shift)) * factor
+    return x
 
 
 def barred(batch: Batch, items: int) -> Tensor:
