@@ -1,83 +1,90 @@
-"""What the harness costs beside training: CPU seconds a cell, with and without tracking; start of the command line.
+"""What the harness costs beside training: seconds a cell, size of the stores, time of the report, start of a command.
 
-python benchmarks/overhead.py --cells 40
+python benchmarks/overhead.py                     # 1,000 cells without MLflow, then 1,000 with
+python benchmarks/overhead.py --cells 200 --without-mlflow
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
+import time
+from datetime import datetime
 from pathlib import Path
 
-from tsbench.store import Store
+from tsbench.store import Result, Store
+
+TSBENCH = [sys.executable, "-m", "tsbench.cli"]
 
 
 def main() -> None:
-    """Run two numbers of trivial cells, so that the difference is the cost of cells and not of starting."""
+    """Run trivial cells, of which the harness is nearly all the cost, and report them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=40)
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--without-mlflow", action="store_true")
     args = parser.parse_args()
-    for tracking in ("none", ""):
-        few, many = (measure(cells, tracking) for cells in (args.cells, 2 * args.cells))
-        cost = (many["harness"] - few["harness"]) / args.cells
-        size = {k: many[k] / 1024 / 2 / args.cells for k in ("results", "mlflow")}
-        print(
-            f"tracking {tracking or 'SQLite'}: {cost:.4f} CPU s a cell beside training; start-up and end "
-            f"{few['harness'] - cost * args.cells:.1f} CPU s once; training waited "
-            f"{(many['gaps'] - few['gaps']) / args.cells * 1000:.0f} ms wall a cell between cells; "
-            f"results {size['results']:.0f} kB a cell, MLflow {size['mlflow']:.0f} kB"
-        )
-    for label, code in (("tsbench --help", "-m tsbench.cli --help"), ("import torch", "-c import_torch")):
-        seconds = [cpu([sys.executable, *(c.replace("_", " ") for c in code.split())]) for _ in range(5)]
-        print(f"{label}: {sorted(seconds)[2]:.2f} CPU s (median of 5)")
+    for tracking in ("none", "")[: 1 if args.without_mlflow else 2]:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(args.cells, tracking, Path(folder))
+    for label, command in (
+        ("tsbench --help", [*TSBENCH, "--help"]),
+        ("import torch", [sys.executable, "-c", "import torch"]),
+    ):
+        runs = sorted(seconds(command)[0] for _ in range(3))
+        print(f"{label}: {runs[1]:.2f} CPU s (median of 3)", flush=True)
 
 
-def measure(cells: int, tracking: str) -> dict[str, float]:
-    """CPU seconds of a command, all its processes together, less those of loading, fitting and scoring."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        command = [sys.executable, "-m", "tsbench.cli", "run", "--dataset", "sktime/uschange/4", "--model"]
-        command += ["linear:epochs=1", "--seeds", str(cells), "--no-report", "--tracking", tracking or "sqlite_default"]
-        if not tracking:
-            command = command[:-2]
-        whole = cpu(command, folder)
-        results = list(Store(folder / "results").results())
-        assert len(results) == cells
-        inside = sum(sum(r["cpu_seconds"].values()) for r in results)
-        from datetime import datetime
-
-        ordered = sorted(results, key=lambda r: r["started"])
-        gaps = [
-            (datetime.fromisoformat(b["started"]) - datetime.fromisoformat(a["finished"])).total_seconds()
-            for a, b in itertools.pairwise(ordered)
-        ]
-        size = {k: sum(f.stat().st_size for f in (folder / "results" / k).rglob("*") if f.is_file()) for k in
-                ("cells", "artifacts", "mlflow-artifacts")}  # fmt: skip
-        database = folder / "results" / "mlflow.db"
-        stored = size["mlflow-artifacts"] + (database.stat().st_size if database.exists() else 0)
-        return {
-            "harness": whole - inside,
-            "gaps": sum(gaps),
-            "results": size["cells"] + size["artifacts"],
-            "mlflow": stored,
-        }
+def measure(cells: int, tracking: str, folder: Path) -> None:
+    """One command of that many cells, one of a single cell, whose cost is that of starting, and the reports."""
+    one, _ = seconds(run(1, tracking, folder / "one"), folder)
+    cpu, wall = seconds(run(cells, tracking, folder / "many"), folder)
+    results = list(Store(folder / "many").results())
+    assert len(results) == cells
+    inside = sum(sum(result["cpu_seconds"].values()) for result in results)
+    told = f"MLflow {'on (SQLite)' if not tracking else 'off'}: {cells} cells in {cpu:.0f} CPU s, {wall:.0f} s wall; "
+    told += f"beside training {(cpu - one - inside) / (cells - 1):.4f} CPU s a cell, and {one:.1f} CPU s once; "
+    told += f"training waited {gaps(results) * 1000:.0f} ms (median) between cells"
+    print(told, flush=True)
+    for name in ("cells", "artifacts", "mlflow.db", "mlflow-artifacts"):
+        if size := sum(
+            f.stat().st_size for f in [folder / "many" / name, *(folder / "many" / name).rglob("*")] if f.is_file()
+        ):
+            print(f"  {name}: {size / 1024 / cells:.1f} kB a cell, {size / 2**20:.1f} MB")
+    for label, more in (("terminal", []), ("HTML", ["--html", "r.html"])):
+        cpu, wall = seconds([*TSBENCH, "report", "--results", "many", *more], folder)
+        print(f"  report, {label}: {cpu:.1f} CPU s, {wall:.1f} s wall", flush=True)
 
 
-def cpu(command: list[str], folder: Path | None = None) -> float:
-    """User and system seconds of a command and its children."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TSBENCH_", "MLFLOW_"))}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def run(cells: int, tracking: str, results: Path) -> list[str]:
+    """The command of that many trivial cells."""
+    command = [*TSBENCH, "run", "--dataset", "sktime/uschange/4", "--model", "linear:epochs=1", "--no-report"]
+    return [*command, "--seeds", str(cells), "--results", str(results), *(["--tracking", tracking] if tracking else [])]
+
+
+def gaps(results: list[Result]) -> float:
+    """Median seconds between the end of a cell and the start of the next."""
+    ordered = sorted(results, key=lambda result: result["started"])
+    pairs = [
+        (datetime.fromisoformat(a["finished"]), datetime.fromisoformat(b["started"]))
+        for a, b in itertools.pairwise(ordered)
+    ]
+    return sorted((start - end).total_seconds() for end, start in pairs)[len(pairs) // 2]
+
+
+def seconds(command: list[str], folder: Path | None = None) -> tuple[float, float]:
+    """CPU seconds of a command and all that it started, and wall seconds."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TSBENCH_", "MLFLOW_"))}
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        sys.exit(json.dumps(done.args) + done.stdout + done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        sys.exit(f"{command}\n{done.stdout}{done.stderr}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -93,10 +93,16 @@ class Gaze(Rules, Dataset):
     def load(self, root: Path, protocol: str) -> Splits:
         """Read, rule and split."""
         try:
-            scenes = apply(self.read(root), self)
+            scenes = apply(_recorded(self, root, self.digest(root)), self)
             return scanpath_splits(scenes, protocol, self.seed, self.given == "true", self.how)
         except UsageError as error:
             raise UsageError(f"{self.name}: {error}") from None
+
+
+@lru_cache(maxsize=1)
+def _recorded(dataset: Gaze, root: Path, digest: str) -> Scenes:
+    """Read once for all protocols: reading takes much longer than splitting."""
+    return dataset.read(root)
 
 
 def _two(text: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,11 +53,7 @@ class SktimeSeries(Dataset):
 
     def values(self) -> np.ndarray:
         """`(time, channel)`, float64."""
-        from sktime import datasets as carried
-
-        loaded = getattr(carried, CARRIED[self.stem].loader)()
-        parts = loaded if isinstance(loaded, tuple) else (loaded,)  # some loaders give target and regressors apart
-        return pd.concat([pd.DataFrame(part) for part in parts], axis=1).to_numpy(dtype=np.float64)
+        return _loaded(CARRIED[self.stem].loader)
 
     def digest(self, root: Path) -> str:
         """Fingerprint of the values."""
@@ -68,6 +65,18 @@ class SktimeSeries(Dataset):
         season = min(CARRIED[self.stem].season, self.look_back)
         task = Forecasting(self.look_back, self.horizon, values.shape[1], season)
         return forecasting_splits(values, fractions(len(values)), task)
+
+
+@lru_cache(maxsize=2)
+def _loaded(loader: str) -> np.ndarray:
+    """What a loader of sktime gives, kept, as every cell asks for its digest; nobody may change it."""
+    from sktime import datasets as carried
+
+    loaded = getattr(carried, loader)()
+    parts = loaded if isinstance(loaded, tuple) else (loaded,)  # some loaders give target and regressors apart
+    values = pd.concat([pd.DataFrame(part) for part in parts], axis=1).to_numpy(dtype=np.float64, copy=True)
+    values.flags.writeable = False
+    return values
 
 
 def datasets() -> Iterator[Dataset]:

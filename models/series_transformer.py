@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tsbench.data import Batch
 from tsbench.errors import UsageError
 from tsbench.inputs import Series
 from tsbench.model import NeuralModel
+from tsbench.parts.cutting import cut, mean
 from tsbench.parts.encoder import Encoder, EncoderConfig, encoder_parts
 from tsbench.position import Positions
 from tsbench.series.large import LARGE
@@ -74,19 +74,7 @@ class SeriesTransformer(NeuralModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits `(batch, classes)`."""
-        x, valid = batch.inputs, batch.valid
-        more = -x.shape[1] % self.patch  # zeros to whole tokens
-        if valid is not None:
-            x = x.masked_fill(~valid[..., None], 0)
-            valid = F.pad(valid, (0, more))[:, :: self.patch]  # a token with a real step has one first
-        x = F.pad(x, (0, 0, 0, more)).unflatten(1, (-1, self.patch)).flatten(2)  # (batch, token, patch * channel)
+        x, valid = cut(batch, self.patch)
         states = self.encoder(self.stem(x), Positions.along(x, valid))
         logits: Tensor = self.head(mean(states, valid))
         return logits
-
-
-def mean(states: Tensor, valid: Tensor | None) -> Tensor:
-    """Over real tokens, `(batch, token, width)` to `(batch, width)`."""
-    if valid is None:
-        return states.mean(1)
-    return (states * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)

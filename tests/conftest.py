@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -42,32 +44,58 @@ def tsbench(tmp_path: Path) -> Command:
 
 
 def commands_in(folder: Path) -> Command:
-    """Run commands in a folder, each in a process of its own, without tracking unless asked for.
-
-    The process is forked from one that has imported the heavy packages, which take most of a short command's time.
-    """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tsbench.commands", "sktime.datasets"])
+    """Run commands in a folder, each in a process of its own, without tracking unless asked for."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TSBENCH_", "MLFLOW_"))}
-        settings = {"MLFLOW_TRACKING_URI": "none", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
-        words = [*map(str, arguments)]
-        with TemporaryDirectory() as said:
-            process = context.Process(target=_command, args=(words, folder, clean | settings, said))
-            process.start()
-            process.join(600)
-            if process.exitcode is None:
-                process.kill()
-                pytest.fail(f"tsbench {' '.join(words)} takes more than ten minutes")
-            out, err = ((Path(said) / name).read_text() for name in ("out", "err"))
-        return subprocess.CompletedProcess(words, process.exitcode, out, err)
+        return Running(folder, *arguments, **environment).end()
 
     return run
 
 
+class Running:
+    """A command at work in a process group of its own.
+
+    The process is forked from one that has imported the heavy packages, which take most of a short command's time.
+    """
+
+    def __init__(self, folder: Path, *arguments: object, **environment: str) -> None:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["tsbench.commands", "sktime.datasets"])
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TSBENCH_", "MLFLOW_"))}
+        settings = {"MLFLOW_TRACKING_URI": "none", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
+        self.words, self.said = [*map(str, arguments)], TemporaryDirectory()
+        self.process = context.Process(target=_command, args=(self.words, folder, clean | settings, self.said.name))
+        self.process.start()
+        assert self.process.pid is not None
+        self.pid: int = self.process.pid
+
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def children(self) -> list[int]:
+        """The processes that it started, workers for one."""
+        told = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(child) for child in told.read_text().split()] if self.alive() else []
+
+    def kill(self) -> None:
+        """SIGKILL to it and all that it started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; ten minutes at most."""
+        self.process.join(600)
+        if self.process.exitcode is None:
+            self.kill()
+            pytest.fail(f"tsbench {' '.join(self.words)} takes more than ten minutes")
+        out, err = ((Path(self.said.name) / name).read_text() for name in ("out", "err"))
+        self.said.cleanup()
+        return subprocess.CompletedProcess(self.words, self.process.exitcode, out, err)
+
+
 def _command(words: list[str], folder: Path, environment: Mapping[str, str], said: str) -> None:
     """One command, in the process that is its own; its output goes to files in the folder `said`."""
+    os.setsid()
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
     os.chdir(folder)

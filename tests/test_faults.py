@@ -1,9 +1,10 @@
-"""Kill -9 and company: nothing finished is lost, nothing runs twice."""
+"""Kill -9 and company: nothing finished is lost, nothing runs twice, the reason is told, the exit code is right."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -12,7 +13,24 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import command_line
+from tests.faults import FAULTS, Impossible, Ledger
 from tsbench.store import Store, write_json
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_lost_or_done_twice(name: str, tmp_path: Path) -> None:
+    fault, ledger = FAULTS[name], Ledger(tmp_path)
+    try:
+        wanted = fault.do(ledger, random.Random(name))
+    except Impossible as reason:
+        pytest.skip(str(reason))
+    assert (len(ledger.seen), ledger.lost, ledger.twice) == (wanted, 0, 0), ledger.told
+    assert tuple(ledger.codes) == fault.codes, ledger.told
+    assert re.search(fault.reason, ledger.told), ledger.told
+    if ledger.codes[-1] == 0:
+        assert not list(ledger.store.failures())
+
 
 CELLS = [
     "run", "--dataset", "sktime/airline/12", "--model", "dlinear", "--model", "nlinear", "--seeds", "6",
@@ -30,38 +48,6 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
 def finished(folder: Path) -> dict[str, str]:
     """When each finished cell was finished."""
     return {r["key"]: r["finished"] for r in Store(folder / "results").results()}
-
-
-@pytest.mark.slow
-def test_killed_again_and_again_then_finished(tmp_path: Path) -> None:
-    """SIGKILL the whole process group at random moments; what was finished is never run again or lost."""
-    random.seed(4)
-    before: dict[str, str] = {}
-    for _ in range(4):
-        process = start(tmp_path)
-        time.sleep(random.uniform(2.5, 5))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        now = finished(tmp_path)
-        assert before.items() <= now.items()
-        before = now
-    out, _ = start(tmp_path).communicate(timeout=300)
-    after = finished(tmp_path)
-    assert len(after) == 12, out
-    assert before.items() <= after.items()
-    assert not list((tmp_path / "results" / "failures").glob("*.json"))
-
-
-@pytest.mark.slow
-def test_two_runners_share_the_work(tmp_path: Path) -> None:
-    runners = [start(tmp_path), start(tmp_path)]
-    outs = [runner.communicate(timeout=300)[0] for runner in runners]
-    assert [runner.returncode for runner in runners] == [0, 0], outs
-    assert len(finished(tmp_path)) == 12
-    lines = [line for out in outs for line in out.splitlines() if "  mse " in line]
-    assert len([line for line in lines if "by another runner" not in line]) == 12, "none ran twice"
-    results = list(Store(tmp_path / "results").results())
-    assert len({r["invocation"] for r in results}) == 2, "both did a part"
 
 
 @pytest.mark.slow

@@ -216,7 +216,8 @@ def test_the_wheel_works_outside_the_repo(tmp_path: Path) -> None:
         "tsbench/models/dlinear.py",
         "tsbench/datasets/ltsf_published.csv",
         "tsbench/suites/quick.toml",
-        "tsbench/report.jinja",
+        "tsbench/report/page.jinja",
+        "tsbench/report/script.js",
     ):
         assert needed in names
     assert not [n for n in names if n.split("/")[0] in ("models", "datasets", "mlflow", "tests")]

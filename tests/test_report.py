@@ -14,10 +14,11 @@ import pytest
 
 from tests.conftest import Command
 from tests.made import COMMON, classified
+from tsbench.caveats import units_of
 from tsbench.critical import mean_ranks
 from tsbench.latex import as_latex
 from tsbench.registry import find_datasets, find_model, task_kinds
-from tsbench.report import as_html, comparisons, terminal, units_of
+from tsbench.report import as_html, terminal
 from tsbench.sheet import as_csv
 from tsbench.summary import boards
 
@@ -101,14 +102,16 @@ def test_who_is_told_answers_has_a_score_but_no_rank(oracle: list[dict[str, Any]
         r"^ +-  seasonal_naive \(told test answers\) +0\.1000 .* - ", text, re.MULTILINE
     )  # mse, but no mae
     assert "dlinear against repeat" in text
-    assert {name for c in comparisons(shown[0]) for name in (c.first, c.second)} == {"dlinear", "repeat"}
+    assert {name for c in shown[0].comparisons for name in (c.first, c.second)} == {"dlinear", "repeat"}
     rows = {(r["variant"], r["metric"]): r for r in csv.DictReader(as_csv(shown).splitlines())}
     assert (rows["seasonal_naive", "mse"]["rank"], rows["seasonal_naive", "mse"]["told"]) == ("", "test answers")
     assert ("seasonal_naive", "mae") not in rows
     assert r"$\mathbf{0.3800" in as_latex(shown)
     html = as_html(shown, [])
     assert html.count('class="best"') == 1
-    assert html.count("seasonal_naive (told test answers)") == 2  # in the table and in the note
+    assert html.count(">seasonal_naive (told test answers)</a></td>") == 1, "in the table"
+    assert html.count("know more than others may: seasonal_naive (told test answers)</p>") == 1, "and in a warning"
+    assert "It is told test answers: its scores have no rank" in html
 
 
 def test_who_is_told_answers_is_in_no_mean_rank_and_is_no_bar(
@@ -129,24 +132,26 @@ def test_a_difference_has_a_size_an_interval_and_a_unit() -> None:
         for i, name in enumerate(("dlinear", "nlinear", "repeat"))
     ]
     shown = boards(results)
-    first = comparisons(shown[0])[0]
+    first = shown[0].comparisons[0]
     assert first.difference is not None
     assert first.difference == pytest.approx(-0.1, abs=0.01)
     (line,) = (line for line in terminal(shown, []).splitlines() if " against " in line)
-    said = r"dlinear against nlinear: mse (-0\.\d+) \[-0\.\d+, -0\.\d+\] over 40 units, better in 100 % of resamples"
+    said = r"dlinear against nlinear: mse (-0\.\d+) \[-0\.\d+, -0\.\d+\] over 40 blocks, better in 100 % of resamples"
     found = re.search(said, line)
     assert found is not None, line
     assert float(found[1]) == pytest.approx(first.difference, abs=1e-4)
     assert line.endswith(", Holm-corrected over 3 pairs)")
     html = as_html(shown, [])
     assert f"<td>{first.size}</td><td>100.0 %</td>" in html
-    assert "40 of 40 units" in html
+    assert "40 of 40 blocks" in html
 
 
 def test_units_are_called_by_their_noun() -> None:
     nouns = {kind.__name__: units_of(kind) for kind in task_kinds().values()}
     assert (nouns["Scanpath"], nouns["Classification"], nouns["MultiLabel"]) == ("displays", "samples", "labels")
-    assert nouns["Forecasting"] == "units"
+    assert nouns["Forecasting"] == "blocks"
+    assert nouns["NextItem"] == "users"
+    assert "units" not in nouns.values()
 
 
 def test_what_only_describes_comes_last_and_is_no_warning() -> None:
@@ -158,6 +163,56 @@ def test_what_only_describes_comes_last_and_is_no_warning() -> None:
     html = as_html(shown, [])
     assert '<p class="note">- split &lt;so&gt;</p>' in html
     assert '<p class="warning">5 of 9 test samples occur in train</p>' in html
+
+
+def test_trained_models_behind_one_that_is_not_are_told_where_no_bar_is_named() -> None:
+    worse = [result("nlinear", s, 2.0) for s in (1, 2)]
+    (board,) = boards([*RESULTS, *worse, result("ols", 1, 0.3)])
+    (said,) = (w for w in board.warnings if w.startswith("trained, but behind"))
+    assert said == "trained, but behind a model that is not: dlinear (behind ols), nlinear (behind repeat)"
+    assert not any("trained, but" in w for w in boards(RESULTS)[0].warnings)
+
+
+def test_too_few_units_are_told_before_anybody_reads_the_order() -> None:
+    (board,) = boards(RESULTS)
+    assert len(board.rows[0].units) == 8
+    assert not any("too few" in w for w in board.warnings), "8 units are enough for one pair"
+    names = ("dlinear", "repeat", "nlinear", "linear", "ols")
+    (board,) = boards([result(m, 1, 0.3 + i / 10) for i, m in enumerate(names)])
+    said = "too few blocks (8) for a test of these 5 models: 9 are needed before any two can differ significantly"
+    assert said in board.warnings
+    assert not any(pair.significant for pair in board.comparisons)
+
+
+def test_a_row_of_a_csv_stands_against_the_first() -> None:
+    noise = np.random.default_rng(1).normal(size=(2, 12)) / 50
+    units = {"dlinear": 0.38 + noise[0], "nlinear": 0.4 + noise[1]}
+    made = [
+        result(m, s, float(u.mean()) + s / 1000, units={"test": {"mse": (u + s / 1000).tolist()}})
+        for m, u in units.items()
+        for s in (1, 2, 3)
+    ]
+    (board,) = boards(made)
+    lines = {(r["variant"], r["metric"]): r for r in csv.DictReader(as_csv([board]).splitlines())}
+    (pair,) = board.comparisons
+    behind = lines["nlinear", "mse"]
+    assert pair.difference is not None
+    assert pair.interval is not None
+    assert pair.effect is not None
+    assert float(behind["behind"]) == pytest.approx(-pair.difference)
+    assert (float(behind["behind_low"]), float(behind["behind_high"])) == (-pair.interval[1], -pair.interval[0])
+    assert (float(behind["effect"]), float(behind["p"])) == (-pair.effect, pair.p)
+    assert lines["dlinear", "mse"]["behind"] == lines["nlinear", "mae"]["behind"] == "", "the first; not tested"
+    low, high = (float(lines["dlinear", "mse"][f"seeds_{end}"]) for end in ("low", "high"))
+    first = board.rows[0]
+    assert (low, high) == first.over_seeds
+    assert min(first.scores["mse"].values) <= low < first.scores["mse"].mean < high <= max(first.scores["mse"].values)
+    (few,) = boards(made[:2])
+    assert few.rows[0].over_seeds is None
+    latex = as_latex([board])
+    assert f"${pair.turned.effect:+.2f}$" in latex
+    assert "$^\\circ$ no significant difference" in latex
+    assert (r"^{\circ}" in latex) == (not pair.significant)
 
 
 def test_groups_are_in_the_order_of_their_numbers() -> None:
@@ -177,7 +232,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.loads += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
-        if tag not in ("meta", "line", "path", "polyline", "rect"):
+        if tag not in ("meta", "input", "line", "path", "polyline", "rect"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -216,4 +271,4 @@ def test_report_command_writes_every_format(tsbench: Command, tmp_path: Path) ->
     html = (tmp_path / "o" / "a.html").read_text()
     assert html.count("<svg") >= 4, "curves and predictions"
     assert len(re.findall(r"<tr", html)) >= 3
-    assert (tmp_path / "o" / "a.tex").read_text().count(r"\toprule") == 2, "one table a metric"
+    assert (tmp_path / "o" / "a.tex").read_text().count(r"\toprule") == 3, "one table a metric, one of the data set"

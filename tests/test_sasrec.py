@@ -17,9 +17,9 @@ from tsbench.errors import UsageError
 from tsbench.evaluate import score
 from tsbench.inputs import Histories
 from tsbench.model import Run
-from tsbench.models import sasrec
 from tsbench.models.sasrec import Sasrec, SasrecConfig
 from tsbench.optim import make_optimizer
+from tsbench.rec import stepwise
 from tsbench.rec.samples import HistorySamples, sequences
 from tsbench.registry import find_datasets
 from tsbench.run import fit
@@ -168,14 +168,14 @@ def test_what_is_read_is_what_is_predicted() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_loss_in_parts_is_torchs_own(part: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """And so are both gradients, scaled by what is multiplied with the loss."""
-    monkeypatch.setattr(sasrec, "PART", part)
+    monkeypatch.setattr(stepwise, "PART", part)
     torch.manual_seed(0)
     target = torch.randint(0, ITEMS, (40,))
     ours, theirs = ([torch.randn(n, 8, dtype=dtype, requires_grad=True) for n in (40, ITEMS)] for _ in range(2))
     for mine, other in zip(ours, theirs, strict=True):
         mine.data.copy_(5 * other.data)
         other.data.mul_(5)
-    losses = sasrec._CrossEntropy.apply(*ours, target), F.cross_entropy(theirs[0] @ theirs[1].T, target)
+    losses = stepwise._CrossEntropy.apply(*ours, target), F.cross_entropy(theirs[0] @ theirs[1].T, target)
     torch.testing.assert_close(*losses)
     for loss in losses:
         (3 * loss).backward()
@@ -186,7 +186,7 @@ def test_the_loss_in_parts_is_torchs_own(part: int, dtype: torch.dtype, monkeypa
 def test_an_impossible_item_has_a_finite_loss() -> None:
     """Its probability is 0 in float32, its logarithm is not."""
     states, items = torch.full((1, 1), 200.0), torch.tensor([[1.0], [-1.0]])
-    assert sasrec._CrossEntropy.apply(states, items, torch.tensor([1])).item() == 400
+    assert stepwise._CrossEntropy.apply(states, items, torch.tensor([1])).item() == 400
 
 
 @pytest.mark.parametrize("positions", NAMES)

@@ -7,12 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import bootstrap, rankdata, wilcoxon
 
 from tests.made import classified
 from tsbench import stats
 from tsbench.critical import Contest, contest_text, contests, diagram
-from tsbench.stats import Comparison, average_ranks, compare, friedman, groups, holm, least_units
+from tsbench.stats import (
+    Comparison,
+    average_ranks,
+    bayes,
+    compare,
+    friedman,
+    groups,
+    holm,
+    least_units,
+    rank_biserial,
+    seed_interval,
+)
 from tsbench.summary import boards
 
 # Published accuracies on the archive split: Le et al. 2024 (ShapeFormer), Table 1, with many ties.
@@ -57,6 +68,152 @@ def test_all_pairs_against_aeon() -> None:
     corrected = dict(zip(golden, holm(list(golden.values())), strict=True))
     assert {c.first + c.second: c.p for c in pairs} == pytest.approx(corrected)
     assert groups(list(ranks), pairs) == [["c", "b"]]
+
+
+def test_ranks_and_friedman_against_sktime() -> None:
+    """Its test says only whether p is below alpha, so alpha is set close to ours; its ranks stand in its diagram."""
+    from matplotlib import pyplot as plt
+    from sktime.benchmarking.critical_difference import _check_friedman, plot_critical_difference
+
+    plt.switch_backend("Agg")
+    table = np.array(list(PUBLISHED.values())).T  # (data set, model)
+    p, ranks = friedman(PUBLISHED), rankdata(-table, axis=1)
+    assert _check_friedman(5, 12, ranks, alpha=p * (1 + 1e-9))
+    assert not _check_friedman(5, 12, ranks, alpha=p * (1 - 1e-9))
+    figure, axes = plot_critical_difference(table, list(PUBLISHED), is_errors=False, return_fig=True)
+    drawn = {text.get_text() for text in axes.texts}
+    plt.close(figure)
+    ours = average_ranks(PUBLISHED, higher_is_better=True)
+    assert {f"{rank:.4f}" for rank in ours.values()} | set(ours) < drawn
+
+
+def test_holm_against_statsmodels_and_scikit_posthocs() -> None:
+    """Golden values: statsmodels 0.15.0, `multipletests(p, method="holm")`; the same numbers come from scikit-posthocs
+    0.17.1, `posthoc_wilcoxon(table.T, p_adjust="holm")`, of the table in `test_all_pairs_against_aeon`."""
+    raw = [0.00244140625, 0.0009765625, 0.00048828125, 0.10986328125, 0.00048828125, 0.00048828125]
+    golden = [0.0048828125, 0.0029296875, 0.0029296875, 0.10986328125, 0.0029296875, 0.0029296875]
+    assert holm(raw) == pytest.approx(golden)
+    table = np.random.default_rng(0).normal(size=(12, 4)) + np.array([0, 0.6, 1.2, 3])
+    pairs = compare(dict(zip("abcd", table.T.tolist(), strict=True)), True)
+    assert [pair.p for pair in pairs] == pytest.approx(golden)
+
+
+def test_effect_against_pingouin() -> None:
+    """Golden values: pingouin 0.7.0, `wilcoxon(x, y)["RBC"]`, of the same table; no units are equal."""
+    table = np.random.default_rng(0).normal(size=(12, 4)) + np.array([0, 0.6, 1.2, 3])
+    scores = dict(zip("abcd", table.T.tolist(), strict=True))
+    for higher, sign in ((True, 1), (False, -1)):
+        found = {c.first + c.second: c.effect for c in compare(scores, higher)}
+        assert found["ab"] == pytest.approx(sign * -0.9230769230769231), "positive where the first is better"
+        assert found["bc"] == pytest.approx(sign * -0.5384615384615385)
+
+
+def test_effect_by_its_definition() -> None:
+    """The share of favourable ranks minus that of unfavourable ones; ties of the two favour neither."""
+    random = np.random.default_rng(5)
+    differences = np.round(random.normal(size=60) * 2) / 2
+    ranks = [sum(abs(d) > abs(e) for e in differences) + (sum(abs(d) == abs(e) for e in differences) + 1) / 2
+             for d in differences]  # fmt: skip
+    favourable, unfavourable = (sum(r for r, d in zip(ranks, s * differences, strict=True) if d > 0) for s in (1, -1))
+    assert rank_biserial(differences) == pytest.approx((favourable - unfavourable) / sum(ranks))
+    assert rank_biserial(np.arange(1.0, 9)) == 1
+    assert rank_biserial(np.zeros(9)) == 0
+    assert abs(rank_biserial(np.array([0.0] * 98 + [1.0, 1.0]))) < 0.05, "two of a hundred are no large effect"
+
+
+@pytest.mark.parametrize(("effect", "words"), [(0.09, "negligible"), (-0.1, "small"), (0.3, "medium"), (-0.8, "large")])
+def test_an_effect_in_words(effect: float, words: str) -> None:
+    assert Comparison("a", "b", 0.5, 0, 9, effect=effect).effect_words == words
+    assert Comparison("a", "b", None, 0, 3).effect_words == ""
+
+
+def test_the_probability_of_being_better_against_baycomp() -> None:
+    """Golden values: baycomp 1.0.3, `SignedRankTest.probs(x, y, nsamples=200_000, random_state=1)[0]`."""
+    pairs = [("SVP-T", "MiniRocket"), ("SVP-T", "WEASEL+MUSE"), ("MiniRocket", "WEASEL+MUSE")]
+    for (a, b), golden in zip(pairs, (0.44659, 0.806955, 0.80181), strict=True):
+        found = bayes(np.subtract(PUBLISHED[a], PUBLISHED[b]))
+        assert found == pytest.approx(golden, abs=4 * 0.5 / np.sqrt(stats.DRAWS))
+        assert found + bayes(np.subtract(PUBLISHED[b], PUBLISHED[a])) == pytest.approx(1)
+    table = np.random.default_rng(0).normal(size=(12, 4)) + np.array([0, 0.6, 1.2, 3])
+    assert bayes(table[:, 1] - table[:, 2]) == pytest.approx(0.03632, abs=0.02)
+    assert bayes(np.zeros(8)) == 0.5
+
+
+def test_the_probability_of_being_better_by_brute_force() -> None:
+    """One difference and the prior's 0: ahead are all pairs but that of the prior with itself, whatever the weights."""
+    assert bayes(np.array([0.3])) == 1
+    differences = np.array([0.5, -0.2, 0.1])
+    random = np.random.default_rng(11)
+    wins = 0
+    for _ in range(4000):
+        gamma = random.gamma([1, 1, 1, 0.5])
+        weights, values = gamma / gamma.sum(), [*differences, 0.0]
+        balance = sum(w * v * np.sign(x + y) for w, x in zip(weights, values, strict=True)
+                      for v, y in zip(weights, values, strict=True))  # fmt: skip
+        wins += balance > 0
+    assert bayes(differences) == pytest.approx(wins / 4000, abs=0.04)
+
+
+def test_a_probability_is_said_no_more_exactly_than_it_is_known() -> None:
+    said = {c: Comparison("a", "b", 0.5, 0, 9, chance=c).chance_words for c in (0.0, 0.5, 0.873, 0.9999, None)}
+    assert said == {0.0: "< 0.01", 0.5: "0.50", 0.873: "0.87", 0.9999: "> 0.99", None: ""}
+
+
+@pytest.mark.parametrize("values", [[0.37, 0.39, 0.38], [1.0, 2.0, 3.0, 4.0, 10.0]])
+def test_the_interval_over_seeds_is_that_of_all_resamples(values: list[float]) -> None:
+    """Few enough to enumerate: all n^n resamples, instead of 2,000 of them."""
+    means = np.mean(np.array(np.meshgrid(*[values] * len(values))).reshape(len(values), -1), axis=0)
+    found, exact = seed_interval(values), np.quantile(means, (0.025, 0.975), method="inverted_cdf")
+    assert found is not None
+    assert found == pytest.approx(tuple(exact), abs=0.1 * means.std())
+    assert seed_interval(values[:2]) is None
+    assert seed_interval([0.4, 0.4, 0.4]) == pytest.approx((0.4, 0.4))
+
+
+def test_the_interval_over_few_seeds_is_as_poor_as_its_docs_say() -> None:
+    """Nominal 95 %, of normal values: docs/comparing.md names 76 % for three seeds and 84 % for five."""
+    random = np.random.default_rng(0)
+    for seeds, promised in ((3, 0.76), (5, 0.84)):
+        samples = random.normal(size=(1000, seeds))
+        held = bootstrap((samples,), np.mean, axis=1, method="percentile", n_resamples=1000, rng=1).confidence_interval
+        assert np.mean((held.low < 0) & (held.high > 0)) == pytest.approx(promised, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ([1.0] * 8, [1.0] * 8, "no significant difference: equal in every unit"),
+        ([1.0] * 5, [2.0] * 5, "not tested: too few units (5, of 6 needed)"),
+        ([1.0] * 8, [1.0] * 7, "not tested: scored on different units"),
+        ([1.0, 2.0] * 8, [2.0, 1.0] * 8, "no significant difference (p = 1)"),
+        ([1.0] * 8, [2.0] * 8, "significant difference in favour of a (p = 0.0078)"),
+        ([2.0] * 8, [1.0] * 8, "significant difference in favour of b (p = 0.0078)"),
+    ],
+)
+def test_every_finding_is_said_in_words(a: list[float], b: list[float], words: str) -> None:
+    (found,) = compare({"a": a, "b": b}, higher_is_better=False)
+    assert found.words == words
+
+
+def test_it_is_said_that_no_difference_could_have_been_found() -> None:
+    scores = {name: [float(i)] * 7 for i, name in enumerate("abcd")}
+    assert {c.words for c in compare(scores, True)} == {
+        "no significant difference, nor could one be found with fewer than 8 units (p = 0.094, Holm-corrected over "
+        "6 pairs)"
+    }
+
+
+def test_a_comparison_turned_round_is_that_of_the_other_order() -> None:
+    random = np.random.default_rng(2)
+    a, b = (np.round(random.random((2, 30)) * 4 + [[0.5], [0]]) / 4).tolist()
+    (one,), (other,) = compare({"a": a, "b": b}, True), compare({"b": b, "a": a}, True)
+    turned = one.turned
+    for name in ("first", "second", "p", "wins", "ties", "units", "words"):
+        assert getattr(turned, name) == getattr(other, name), name
+    for name in ("difference", "interval", "better", "effect"):
+        assert getattr(turned, name) == pytest.approx(getattr(other, name)), name
+    assert one.wins + other.wins + one.ties == 30
+    assert compare({"a": [1.0], "b": [2.0]}, True)[0].turned.p is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +330,7 @@ def test_resamples_are_whole_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch
 def test_a_finding_says_over_how_many_pairs_it_is_corrected() -> None:
     random = np.random.default_rng(0)
     scores = {name: (random.normal(size=30) + i).tolist() for i, name in enumerate("abc")}
-    assert {c.words.split(", ")[1] for c in compare(scores, True)} == {"Holm-corrected over 3 pairs)"}
+    assert all("Holm-corrected over 3 pairs)" in c.words for c in compare(scores, True))
     assert {c.words for c in compare({**scores, "few": [1.0]}, True) if c.p} == {c.words for c in compare(scores, True)}
     assert "Holm" not in compare({"a": scores["a"], "b": scores["b"]}, True)[0].words
 
@@ -197,6 +354,14 @@ def test_a_contest_of_published_scores() -> None:
     text = contest_text(contest)
     assert "12 data sets" in text
     assert "Friedman test over 12 data sets: p = 0.00082" in text
+    assert "SVP-T against MiniRocket: no significant difference (p = 1" in text
+    lines = {line.split()[-1]: line.split() for line in text.splitlines()[2:7]}
+    assert lines["SVP-T"][:2] == ["1.96", "0.7719"], "the first is compared with nobody"
+    pair = next(c for c in contest.pairs if (c.first, c.second) == ("SVP-T", "TapNet"))
+    assert lines["TapNet"] == ["3.71", "0.7411", ">", "0.99", f"{pair.effect:+.2f}", "TapNet"]
+    assert pair.effect is not None
+    assert pair.effect > 0.5, "positive, as the better ranked is the first"
+    assert pair.chance == pytest.approx(bayes(np.subtract(PUBLISHED["SVP-T"], PUBLISHED["TapNet"])), abs=0.01)
 
 
 def test_nothing_is_left_out_silently() -> None:
@@ -214,7 +379,8 @@ def test_too_few_data_sets_are_ranked_but_not_tested() -> None:
     (contest,) = held({name: values[:4] for name, values in PUBLISHED.items()})
     assert len(contest.ranks) == 5
     assert contest.groups == []
-    assert all(pair.p is None for pair in contest.pairs)
+    assert all(pair.p is None and pair.chance is None for pair in contest.pairs)
+    assert "first is better" not in contest_text(contest)
     assert "no difference between two of 5 models can be tested: 9 data sets are needed" in contest_text(contest)
     few = {name: values[:4] for name, values in PUBLISHED.items()}
     assert held(few, generated=True) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -16,10 +18,11 @@ import pytest
 import torch
 
 from tests.conftest import Command, command_line, commands_in
+from tsbench import mlflow_runs
 from tsbench.artifacts import load_model
 from tsbench.errors import TsbenchError
 from tsbench.registry import find_datasets
-from tsbench.store import Store
+from tsbench.store import Store, write_json
 from tsbench.tracking import Tracker, create_database, sync, unsent
 
 pytestmark = pytest.mark.slow
@@ -53,12 +56,17 @@ def uri(store: Store) -> str:
     return f"sqlite:///{store.root / 'mlflow.db'}"
 
 
-def runs(address: str) -> list[Any]:
+def all_runs(address: str) -> list[Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient(address)
     found = client.search_experiments()
-    return client.search_runs([e.experiment_id for e in found], max_results=1000)
+    return list(client.search_runs([e.experiment_id for e in found], max_results=1000))
+
+
+def runs(address: str, level: str = "seed") -> list[Any]:
+    """The runs of one level of the tree."""
+    return [run for run in all_runs(address) if run.data.tags["level"] == level]
 
 
 def test_a_run_holds_everything(results: Store, tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ def test_nothing_is_sent_twice_and_an_interrupted_run_is_replaced(
     results: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Tracker, "_attach", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+        patched.setattr(mlflow_runs, "attach", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(TsbenchError, match="disk full"):
             sync(results, uri(results))
     assert {r.info.status for r in runs(uri(results))} == {"RUNNING"}
@@ -204,7 +212,7 @@ def test_a_database_made_by_two_at_once_is_whole(tmp_path: Path) -> None:
     code = f"from pathlib import Path; from tsbench.tracking import create_database as c; c(Path({str(path)!r}))"
     makers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [maker.wait(timeout=300) for maker in makers] == [0, 0]
-    assert runs(f"sqlite:///{path}") == []
+    assert all_runs(f"sqlite:///{path}") == []
 
 
 def test_training_code_never_imports_mlflow() -> None:
@@ -223,15 +231,15 @@ def test_training_code_never_imports_mlflow() -> None:
 def test_one_result_that_cannot_be_sent_does_not_keep_back_the_others(
     results: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = Tracker._fill
+    fill = mlflow_runs.fill
 
-    def refuse_one(self: Tracker, run_id: str, result: Any) -> None:
+    def refuse_one(client: Any, run_id: str, result: Any, parent: Any) -> None:
         if result["cell"]["model"] == "repeat":
             raise ValueError("this one is odd")
-        fill(self, run_id, result)
+        fill(client, run_id, result, parent)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Tracker, "_fill", refuse_one)
+        patched.setattr(mlflow_runs, "fill", refuse_one)
         with pytest.raises(TsbenchError, match="2 sent, 1 not: this one is odd"):
             sync(results, uri(results))
     assert sync(results, uri(results)) == 1
@@ -245,3 +253,95 @@ def test_the_record_of_a_dead_worker_can_be_sent(results: Store) -> None:
     record = new_result(cell, "k", Options(Path(), invocation="i")) | {"status": "failed", "reason": "killed"}
     results.write_failure("k", record)
     assert sync(results, uri(results)) == 4
+
+
+def with_seed(store: Store, model: str, seed: int, mse: float, **changes: Any) -> None:
+    """Add a result like that of `model`, of another seed and score, to a results folder."""
+    (like,) = (r for r in store.results() if r["cell"]["model"] == model and r["cell"]["seed"] == 2021)
+    key = f"{like['key'][:24]}{seed:08}{changes.get('code', '')[:2]}"
+    scores = {"test": like["scores"]["test"] | {"mse": mse}}
+    write_json(
+        store.path("cells", f"{key}.json"),
+        {**like, "key": key, "cell": {**like["cell"], "seed": seed}, "scores": scores, **changes},
+    )
+
+
+def only(address: str, level: str, variant: str = "") -> Any:
+    """The one run of a level (and variant)."""
+    (run,) = (r for r in runs(address, level) if not variant or r.data.tags["variant"] == variant)
+    return run
+
+
+def test_parents_hold_means_over_seeds_and_the_best_model(results: Store) -> None:
+    with_seed(results, "dlinear", 7, 0.5)
+    sync(results, uri(results))
+    values = [r["scores"]["test"]["mse"] for r in results.results() if r["cell"]["model"] == "dlinear"]
+    model, dataset = only(uri(results), "model", "dlinear"), only(uri(results), "dataset")
+    assert model.data.metrics["seeds"] == 2
+    assert model.data.metrics["test/mse"] == pytest.approx(statistics.fmean(values))
+    assert model.data.metrics["std/test/mse"] == pytest.approx(statistics.stdev(values))
+    (failed,) = (r for r in runs(uri(results), "model") if r.data.tags["model"] == "nlinear")
+    assert failed.data.metrics["failed"] == 1
+    assert dataset.data.tags["best"] == "dlinear"
+    assert dataset.data.metrics["models"] == 2
+    assert dataset.data.metrics["test/mse"] == model.data.metrics["test/mse"]
+    assert "| 2 | repeat |" in dataset.data.tags["mlflow.note.content"]
+    assert model.data.tags["mlflow.parentRunId"] == dataset.info.run_id
+    below = [r for r in runs(uri(results)) if r.data.tags["variant"] == "dlinear"]
+    assert {r.data.tags["mlflow.parentRunId"] for r in below} == {model.info.run_id}
+    assert {r.info.status for r in [model, dataset]} == {"FINISHED"}
+
+
+def test_parents_follow_results_that_come_later_and_newer_code(results: Store) -> None:
+    sync(results, uri(results))
+    with_seed(results, "dlinear", 7, 0.5)
+    with_seed(results, "repeat", 8, 1e-6)
+    assert sync(results, uri(results)) == 2
+    assert only(uri(results), "model", "dlinear").data.metrics["seeds"] == 2
+    assert only(uri(results), "dataset").data.tags["best"] == "dlinear"
+    with_seed(results, "dlinear", 9, 3.0, code="newer", finished="2100-01-01T00:00:00.000+00:00")
+    assert sync(results, uri(results)) == 1
+    newer = only(uri(results), "model", "dlinear").data
+    assert newer.metrics["seeds"] == 1
+    assert newer.metrics["test/mse"] == 3.0
+    assert math.isnan(newer.metrics["std/test/mse"]), "that of older code must not stay"
+    assert only(uri(results), "dataset").data.tags["best"] == "repeat"
+
+
+def test_two_results_folders_share_the_parents_of_one_store(results: Store, tmp_path: Path) -> None:
+    other = Store(shutil.copytree(results.root, tmp_path / "other"))
+    with_seed(other, "dlinear", 7, 0.5)
+    sync(results, uri(results))
+    sync(other, uri(results))
+    assert len([r for r in runs(uri(results)) if r.data.tags["variant"] == "dlinear"]) == 3
+    model = only(uri(results), "model", "dlinear")
+    assert model.data.metrics["seeds"] == 2, "the seed that both have counts once"
+    assert len(runs(uri(results), "dataset")) == 1
+
+
+def test_parents_are_made_right_after_an_interruption_and_when_two_made_them(
+    results: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracker, "update_parents", lambda self: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(TsbenchError, match="killed"):
+            sync(results, uri(results))
+    model = only(uri(results), "model", "dlinear")
+    assert "seeds" not in model.data.metrics
+    client = MlflowClient(uri(results))
+    client.create_run(model.info.experiment_id, model.info.start_time + 1, model.data.tags)
+    assert sync(results, uri(results)) == 0
+    assert only(uri(results), "model", "dlinear").data.metrics["seeds"] == 1
+    assert only(uri(results), "dataset").data.tags["best"] == "dlinear"
+
+
+def test_a_run_that_ended_but_was_not_marked_is_not_sent_again(results: Store) -> None:
+    sync(results, uri(results))
+    (mark,) = results.path("tracking", "").glob("*/begun")
+    for sent in mark.parent.iterdir():  # as if killed between the last call and its mark
+        if sent.is_file():
+            sent.rename(mark / sent.name)
+    sync(results, uri(results))
+    assert len(runs(uri(results))) == 3

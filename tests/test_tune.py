@@ -59,8 +59,9 @@ def test_trials_cannot_see_the_test_set(tmp_path: Path, monkeypatch: pytest.Monk
     poison: Samples = Poisoned()
     monkeypatch.setattr(run, "load_splits", lambda *a: replace(load(*a), test=poison))
     args = argparse.Namespace(
-        dataset="sktime/airline/12", model="dlinear:epochs=3", trials=3, seeds="1", storage=None, study=None, set=[],
-        protocol=None, jobs=1, threads=1, device="cpu", data=tmp_path, results=tmp_path / "results", tracking="none",
+        dataset="sktime/airline/12", model="dlinear:epochs=3", trials=3, cpu_minutes=None, seeds="1", storage=None,
+        study=None, set=[], protocol=None, jobs=1, threads=1, device="cpu", data=tmp_path,
+        results=tmp_path / "results", tracking="none",
     )  # fmt: skip
     tune.work(args)
     trials = study(tmp_path).get_trials()

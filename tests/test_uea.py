@@ -18,11 +18,11 @@ from tsbench.datasets.uea import Archive, Uea, UserSeries, archives
 from tsbench.download import command
 from tsbench.errors import DataError, MissingData, TsbenchError, UsageError
 from tsbench.registry import all_datasets, find_datasets
+from tsbench.search import Search
 from tsbench.series.cases import to_samples
 from tsbench.series.samples import SeriesSamples
 from tsbench.series.splits import PROTOCOLS, resampled
 from tsbench.series.ts_file import read_ts
-from tsbench.tune import Search
 
 NAMES = [archive.name for archive in archives()]
 AT_HAND = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from tsbench.store import read_json, write_json
 
 def save_model(folder: Path, cell: Cell, model: Model) -> None:
     """Write `model.json` (name, settings, task) and `weights.pt` (tensors only) into `folder`."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True, exist_ok=True)
-    torch.save({name: value.contiguous() for name, value in model.state().items()}, temporary / "weights.pt")
-    write_json(temporary / "model.json", {"cell": asdict(cell), "task": model.task.record()})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for half in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed here
+        shutil.rmtree(half, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary, "model")
+        made.mkdir()
+        torch.save({name: value.contiguous() for name, value in model.state().items()}, made / "weights.pt")
+        write_json(made / "model.json", {"cell": asdict(cell), "task": model.task.record()})
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
 
 
 def load_model(folder: Path | str) -> Model:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tsbench.registry import task_kinds
+from tsbench.stats import LEAST_UNITS, least_units
 from tsbench.store import Result
+from tsbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from tsbench.summary import Row
@@ -21,10 +24,12 @@ def caveats(rows: Sequence[Row], first: Result) -> list[str]:
         rows: of one board.
         first: one of its results, for what all of them share.
     """
+    kind = task_kinds()[first["task"]["kind"]]
     found = []
     single = [r.variant for r in rows if len(r.seeds) == 1 and r.stochastic]
     if single:
         found.append(f"one seed only, so no spread is known: {', '.join(single)}")
+    found += _too_few_units([r for r in rows if not r.told], kind)
     if told := [r.label for r in rows if r.told]:
         found.append(f"without rank and in no test, for they know more than others may: {', '.join(told)}")
     unfinished = [r.variant for r in rows if any(_still_improving(result) for result in r.results)]
@@ -48,6 +53,47 @@ def caveats(rows: Sequence[Row], first: Result) -> list[str]:
     if len(versions) > 1:
         found.append(f"made with different torch versions: {', '.join(sorted(versions))}")
     return sorted(found, key=lambda words: words.startswith(PLAIN))
+
+
+def behind(rows: Sequence[Row], bar: str | None, reached: Row | None) -> list[str]:
+    """Say which trained models rank behind the bar or, where data name none, behind a model that is not trained.
+
+    Args:
+        rows: of one board, those without rank included.
+        bar: the cheap model that trained ones must beat.
+        reached: the bar's own row, if it was run.
+    """
+    trained = [row for row in rows if row.trained and not row.told]
+    if bar and not reached and trained:
+        return [f"{bar}, the cheap model that trained ones must beat, was not run here"]
+    if reached:
+        below, score = ", ".join(row.variant for row in rows if row.below), reached.scores[reached.primary].mean
+        return [f"↓ below {bar} ({reached.primary} {score:.4f}): {below}"] if below else []
+    plain = [row for row in rows if not row.trained and not row.told]
+    ahead = {row.variant: [other.variant for other in plain if other.rank < row.rank] for row in trained}
+    words = [f"{variant} (behind {others[-1]})" for variant, others in ahead.items() if others]  # the weakest of them
+    return [f"trained, but behind a model that is not: {', '.join(words)}"] if words else []
+
+
+def _too_few_units(rows: Sequence[Row], kind: type[Task]) -> list[str]:
+    """Say that no test can tell models apart, as test data are too few."""
+    pairs, units = len(rows) * (len(rows) - 1) // 2, min((len(row.units) for row in rows), default=0)
+    needed = max(LEAST_UNITS, least_units(pairs)) if pairs else 0
+    if units >= needed:
+        return []
+    few = f"too few {units_of(kind)} ({units}) for a test of these {len(rows)} models"
+    return [f"{few}: {needed} are needed before any two can differ significantly"]
+
+
+def units_of(kind: type[Task]) -> str:
+    """What the units of a task are called, `users`.
+
+    >>> from tsbench.tasks.forecasting import Forecasting
+    >>> units_of(Forecasting)
+    'blocks'
+    """
+    found = re.match(r"(?:an?|every second) (\w+)", kind.unit)
+    return f"{found[1]}s" if found else "units"
 
 
 def _still_improving(result: Result) -> bool:

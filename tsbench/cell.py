@@ -77,11 +77,13 @@ def recipe(kind: type[Model], dataset: Dataset, protocol: str, changed: dict[str
     """The published settings of a model; later and thus more special patterns win.
 
     Patterns are matched against `data set@protocol`, followed by the settings the user chose:
-    `ltsf/weather/96@full:individual=true`.
+    `ltsf/weather/96@full:individual=true`. They may also name a kind of task or inputs: `pairmap`, `histories`.
     """
     settings: dict[str, Any] = {}
+    kinds = [base.__name__.lower() for base in (*dataset.kind.__mro__, *dataset.inputs.__mro__)]
+    names = [*kinds, format_spec(f"{dataset.name}@{protocol}", changed)]
     for pattern, values in kind.recipes.items():
-        if fnmatch.fnmatchcase(format_spec(f"{dataset.name}@{protocol}", changed), pattern):
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names):
             settings.update(values)
     return settings
 

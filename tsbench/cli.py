@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(getattr(args, "threads", 1))  # before the first numpy import
+        os.environ[name] = str(getattr(args, "threads", None) or 1)  # before the first numpy import
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in good order, as for Ctrl-C
     try:
         return int(args.command(args))
@@ -51,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tsbench {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_tune, _add_report, _add_explain, _add_list, _add_data, _add_check, _add_sync, _add_ui):
+    working = (_add_run, _add_tune, _add_report, _add_explain, _add_reproduce, _add_export, _add_import)
+    for add in (*working, _add_list, _add_matrix, _add_data, _add_check, _add_sync, _add_ui):
         add(commands)
     return parser
 
@@ -122,9 +123,8 @@ def _running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=1,
         metavar="N",
-        help="cells at once, each in a process of its own (default: 1)",
+        help="cells at once, each in a process of its own (default: 1; on a cluster, as many as there is room for)",
     )
     parser.add_argument(
         "--threads",
@@ -133,6 +133,29 @@ def _running(parser: argparse.ArgumentParser) -> None:
         help="threads of each process (default: 1, fastest when jobs fill the cores)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster (default: local)"
+    )
+    cluster = parser.add_argument_group("on a Ray cluster", "pip install 'tsbench[cluster]'; see docs/cluster.md")
+    cluster.add_argument(
+        "--address", default="auto", metavar="HOST:PORT", help="of its head (default: auto, the one of this machine)"
+    )
+    cluster.add_argument(
+        "--cell-cpus", type=float, default=1.0, metavar="N", help="CPUs of a cell, its threads too (default: 1)"
+    )
+    cluster.add_argument(
+        "--cell-gpus", type=float, default=0.0, metavar="N", help="GPUs of a cell; 0.25: four share one (default: 0)"
+    )
+    cluster.add_argument(
+        "--cell-memory", type=size, default=0, metavar="SIZE", help="memory of a cell, such as 2G (default: any)"
+    )
+
+
+def size(text: str) -> int:
+    """`2G`, `500M` or a number of bytes."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    return int(float(number) * unit)
 
 
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -146,6 +169,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "tsbench run --dataset ltsf/etth1/96 --model dlinear --seeds 5 --set lr=0.005",
         "tsbench run --dataset 'ltsf/*/96' --model ols --model dlinear:individual=true --protocol paper",
         "tsbench run --dataset my.csv:horizon=24,look_back=96 --model repeat --model dlinear",
+        "tsbench run --suite full --engine ray --address 10.0.0.1:6379 --cell-gpus 0.25 --cell-memory 4G",
     )
     parser.add_argument("--suite", help="a suite by name (tsbench list suites) or a TOML file of your own")
     parser.add_argument(
@@ -179,24 +203,52 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "tune",
         "tune",
-        "Search a model's settings on validation scores, then run the best over seeds.",
+        "Search settings on validation scores, a study a data set and model; then run default and best over seeds.",
         "tsbench tune --dataset ltsf/etth1/96 --model dlinear --trials 50",
-        "tsbench tune --dataset ltsf/ili/24 --model nlinear --trials 20 --jobs 2 --seeds 5",
-        "tsbench tune --dataset ltsf/etth1/96 --model dlinear --storage postgresql://host/optuna",
+        "tsbench tune --dataset 'ltsf/*/96' --model dlinear --model nlinear --trials 20 --jobs 2",
+        "tsbench tune --suite uea --trials 30 --cpu-minutes 60",
+        "tsbench tune --suite my.toml --storage postgresql://me@host/optuna",
     )
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="one data set")
+    parser.add_argument("--suite", help="a suite by name (tsbench list suites) or a TOML file of your own")
     parser.add_argument(
-        "--model", required=True, metavar="NAME", help="one model; its settings after a colon stay fixed"
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name, glob or file, with options after a colon; repeatable",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name; its settings after a colon stay fixed; repeatable",
     )
     parser.add_argument(
         "--trials",
         type=int,
         default=50,
-        help="trials of the study in all, earlier ones included (default: 50)",
+        help="trials of each study in all, earlier ones included (default: 50)",
     )
-    parser.add_argument("--seeds", default="5", help="seeds of the final runs (default: 5)")
-    parser.add_argument("--storage", metavar="URL", help="Optuna storage (default: SQLite in the results folder)")
-    parser.add_argument("--study", metavar="NAME", help="name of the study (default: data set, protocol and model)")
+    parser.add_argument(
+        "--cpu-minutes",
+        type=float,
+        metavar="M",
+        help="begin no further trial of a study whose trials took so long (default: trials alone count)",
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        help="seeds of the final runs, a number or a list (default: the suite's, else 5)",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="Optuna storage, such as postgresql://USER@HOST/NAME (default: SQLite in the results folder)",
+    )
+    parser.add_argument(
+        "--study", metavar="NAME", help="name of a single study (default: data set, model and protocol)"
+    )
     _running(parser)
     _where(parser)
     _tracking(parser)
@@ -212,6 +264,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "tsbench report --dataset 'ltsf/etth1/*' --protocol paper",
         "tsbench report --dataset 'uea/*' --model minirocket --model vsformer --model 'vsformer:*'",
         "tsbench report --csv scores.csv --latex table.tex --html report.html",
+        "tsbench report --figures figures/",
     )
     parser.add_argument(
         "--dataset", action="append", default=[], metavar="GLOB", help="only these data sets (or own files)"
@@ -221,6 +274,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all scores as CSV")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the leaderboards as LaTeX tables (booktabs)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with tables and plots")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write each figure as SVG, PDF and PNG")
     _where(parser, data=False)
 
 
@@ -248,6 +302,63 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _where(parser)
 
 
+def _add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "reproduce",
+        "reproduce",
+        "Run a recorded cell again from its record alone; say that it is equal, or what differs. Exit code: 0 equal, 1 "
+        "something differs, 2 it cannot be rebuilt.",
+        "tsbench reproduce 3f9c1a2b",
+        "tsbench reproduce 3f9c1a2b --dry-run",
+        "tsbench reproduce ~/paper/result.json --data /data",
+        "tsbench reproduce 0b7de5a0c1f84b0fb2a4a1c6f4f1d3aa --tracking http://server:5000",
+    )
+    parser.add_argument(
+        "run", metavar="RUN_ID", help="key (or its start) of a cell, file of a result, or MLflow run id with --tracking"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only compare code, data, versions and hardware")
+    parser.add_argument("--dataset", metavar="NAME", help="where a data file of one's own is now, with its options")
+    parser.add_argument("--device", help="instead of the recorded one")
+    parser.add_argument("--threads", type=int, metavar="N", help="instead of the recorded number")
+    _where(parser)
+    _tracking(parser)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "export_results",
+        "Pack results into one archive, with the sha256 of each file.",
+        "tsbench export results.tar.gz",
+        "tsbench export ltsf.zip --dataset 'ltsf/*' --model dlinear --model 'dlinear:*' --no-artifacts",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a new file, .tar.gz, .tgz or .zip")
+    parser.add_argument("--dataset", action="append", default=[], metavar="GLOB", help="only these data sets")
+    parser.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models or variants")
+    parser.add_argument("--no-artifacts", action="store_true", help="without fitted models")
+    parser.add_argument("--with-failures", action="store_true", help="and why cells failed that are not finished")
+    _where(parser, data=False)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "import",
+        "import_results",
+        "Take in results from an archive or an MLflow store; what is here is never replaced. Exit code: 0 good, 1 "
+        "something was left out, 2 the archive is refused.",
+        "tsbench import results.tar.gz",
+        "tsbench import --tracking http://server:5000 --dataset 'ltsf/*'",
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="what `tsbench export` wrote")
+    parser.add_argument("--tracking", metavar="URI", help="instead of a file: an MLflow store to read runs from")
+    parser.add_argument("--dataset", action="append", default=[], metavar="GLOB", help="only these data sets")
+    parser.add_argument("--suite", metavar="NAME", help="only what this suite ran")
+    _where(parser, data=False)
+
+
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands,
@@ -259,6 +370,20 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "tsbench list datasets",
     )
     parser.add_argument("what", nargs="?", choices=("all", "models", "datasets", "suites"), default="all")
+
+
+def _add_matrix(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "matrix",
+        "matrix",
+        "Which model runs on which family, and why not where it does not; nothing is trained.",
+        "tsbench matrix",
+        "tsbench matrix --why sasrec",
+        "tsbench matrix --csv matrix.csv",
+    )
+    parser.add_argument("--why", metavar="MODEL", help="tell of one model what it takes, and why not the rest")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all of it as CSV, reasons included")
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

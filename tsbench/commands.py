@@ -10,21 +10,28 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
-from tsbench import registry
+from tsbench import parallel, registry
 from tsbench.cell import Cell
 from tsbench.dataset import Dataset, Source, find_file
 from tsbench.errors import MissingData, TsbenchError, UsageError
 from tsbench.model import Model
 from tsbench.plan import Plan, Suite, make_plan, parse_seeds, read_suite
-from tsbench.session import parse_settings, run_all, tracking
+from tsbench.session import default_jobs, parse_settings, run_all, tracking
 from tsbench.store import Store
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, run, show the leaderboard; 1 if a cell failed, 2 if nothing could run."""
+    """Plan, run, show the leaderboard; 1 if a cell failed, 2 if nothing could run. Under torchrun, only rank 0 does."""
+    if parallel.launched() and parallel.join(args) > 0:
+        return parallel.follow(args)
+    code = _run(args)
+    parallel.dismiss()
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
     store = Store(args.results)
     suite, seeds = _wanted(args)
     plan = make_plan(suite, seeds, parse_settings(args.set), args.data)
@@ -60,29 +67,25 @@ def _wanted(args: argparse.Namespace) -> tuple[Suite, list[int]]:
     return suite, parse_seeds(args.seeds or str(suite.seeds))
 
 
-MANY = 3  # data sets whose absence is told one by one; of more, their names are
-
-
 def _print_plan(plan: Plan, todo: dict[str, Cell], whole: bool) -> None:
     """The number of cells, why pairs were left out, and with `whole` each cell."""
     print(f"{len(plan.cells)} cells, {len(plan.cells) - len(todo)} finished, {len(todo)} to run")
-    absent = list(dict.fromkeys(s.dataset for s in plan.skipped if s.absent))
-    if many := len(absent) > MANY:
-        print(f"  left out, as data are not there (`tsbench data list NAME` says where from): {', '.join(absent)}")
-    for reason, pairs in Counter(s.reason for s in plan.skipped if not (many and s.absent)).items():
-        first = next(s for s in plan.skipped if s.reason == reason)
-        more = f" and {pairs - 1} more" if pairs > 1 else ""
-        print(f"  left out: {first.dataset} x {first.model}{more}: {reason}")
+    for line in plan.left_out():
+        print(f"  {line}")
     if whole:
         for key, cell in plan.cells.items():
             print(f"  {'to run  ' if key in todo else 'finished'} {key[:8]} {cell.title()} protocol {cell.protocol}")
 
 
 def tune(args: argparse.Namespace) -> int:
-    """Search settings, then run the best over seeds."""
-    from tsbench.tune import tune as search
+    """Search settings, study by study, then run default and best over seeds."""
+    from tsbench.campaign import tune as search
 
-    return search(args)
+    args.seeds = args.seeds or (None if args.suite else "5")
+    args.jobs = args.jobs or default_jobs(args)
+    suite, seeds = _wanted(args)
+    args.seeds = ",".join(map(str, seeds)) + ","
+    return search(args, suite)
 
 
 def report(args: argparse.Namespace) -> int:
@@ -97,6 +100,27 @@ def explain(args: argparse.Namespace) -> int:
     from tsbench.explain import command
 
     return command(args)
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Run a recorded cell again; say what differs."""
+    from tsbench.reproduce import command
+
+    return command(args)
+
+
+def export_results(args: argparse.Namespace) -> int:
+    """Pack results into an archive."""
+    from tsbench.transfer import export_command
+
+    return export_command(args)
+
+
+def import_results(args: argparse.Namespace) -> int:
+    """Take in results from an archive or an MLflow store."""
+    from tsbench.transfer import import_command
+
+    return import_command(args)
 
 
 def list_all(args: argparse.Namespace) -> int:
@@ -132,6 +156,13 @@ def _headline(kind: type) -> str:
     module = sys.modules[kind.__module__]
     doc = module.__doc__ or ast.get_docstring(ast.parse(Path(module.__file__ or "").read_text())) or ""
     return doc.strip().splitlines()[0] if doc.strip() else ""
+
+
+def matrix(args: argparse.Namespace) -> int:
+    """Which model runs on which family."""
+    from tsbench.matrix import command
+
+    return command(args)
 
 
 def data(args: argparse.Namespace) -> int:

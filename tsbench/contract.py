@@ -55,10 +55,10 @@ def checks_of(name: str, data: Path) -> list[tuple[str, Check]]:
     return list(dataset_checks(dataset, data))
 
 
-def model_checks(name: str, settings: dict[str, Any]) -> Iterator[tuple[str, Check]]:
+def model_checks(name: str, settings: dict[str, Any], home: Dataset | None = None) -> Iterator[tuple[str, Check]]:
     """The clauses for a model, on a data set that is always there."""
     kind = find_model(name)
-    dataset = _home(kind)
+    dataset = home or _home(kind)
     splits = dataset.load(Path(), next(iter(dataset.protocols)))
     cell = make_cell(dataset, dataset.name, None, name, {**kind.tiny, **settings}, seed=7)
     # Each in the first clause that needs it, so that it may fail there.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
-from tsbench.stats import Comparison, average_ranks, compare, friedman, groups, least_units
+import numpy as np
+
+from tsbench.stats import Comparison, average_ranks, bayes, compare, friedman, groups, least_units
 from tsbench.summary import Board
 from tsbench.svg import svg
 from tsbench.tasks.task import Task
@@ -24,7 +26,8 @@ class Contest:
         means: variant -> mean score over the data sets, in the order of `ranks`; empty if too few models are in all.
         ranks: variant -> average rank, best first.
         friedman: p of the Friedman test that there is any difference.
-        pairs: Wilcoxon signed-rank tests over data sets (Benavoli et al. 2016), Holm-corrected.
+        pairs: Wilcoxon signed-rank tests over data sets (Benavoli et al. 2016), Holm-corrected, the better ranked
+            model first.
         groups: neighbours in rank of which no pair differs; all models if Friedman's test finds nothing.
         notes: what was left out, and what no test can find.
     """
@@ -42,7 +45,11 @@ class Contest:
     @property
     def finding(self) -> str:
         """Friedman's test in words."""
-        verdict = "some models differ" if self.friedman < 0.05 else "nothing is found, so no pair is called different"
+        verdict = (
+            "some models differ"
+            if self.friedman < 0.05
+            else "no significant difference, so no pair is called different"
+        )
         return f"Friedman test over {len(self.datasets)} data sets: p = {self.friedman:.2g}, {verdict}"
 
 
@@ -98,7 +105,7 @@ def _contest(title: str, kind: type[Task], sets: dict[str, list[Board]], notes: 
     scores = {v: [statistics.fmean(_score(b, v) for b in same) for same in sets.values()] for v in in_all}
     higher = kind.metrics[kind.primary].higher_is_better
     ranks = average_ranks(scores, higher)
-    p, pairs = friedman(scores), compare({v: scores[v] for v in ranks}, higher)
+    p, pairs = friedman(scores), _pairs({v: scores[v] for v in ranks}, higher)
     needed = least_units(len(pairs))
     if len(sets) < needed:
         notes = [
@@ -112,6 +119,15 @@ def _contest(title: str, kind: type[Task], sets: dict[str, list[Board]], notes: 
     return Contest(title, kind, list(sets), means, ranks, p, pairs, alike, notes)
 
 
+def _pairs(scores: dict[str, list[float]], higher: bool) -> list[Comparison]:
+    """All pairs compared over data sets, with `chance` where there are enough of them."""
+
+    def ahead(pair: Comparison) -> np.ndarray:
+        return np.subtract(scores[pair.first], scores[pair.second]) * (1 if higher else -1)
+
+    return [pair if pair.p is None else replace(pair, chance=bayes(ahead(pair))) for pair in compare(scores, higher)]
+
+
 def _score(board: Board, variant: str) -> float:
     return next(row.scores[board.kind.primary].mean for row in board.rows if row.variant == variant)
 
@@ -121,10 +137,19 @@ def contest_text(contest: Contest) -> str:
     primary = contest.kind.primary
     lines = [f"{contest.title}: {len(contest.datasets)} data sets, by {primary}"]
     if contest.ranks:
-        lines.append(f"  mean rank  mean {primary}  model")
-        wide = 5 + len(primary)
-        lines += [f"  {rank:9.2f}  {contest.means[v]:{wide}.4f}  {v}" for v, rank in contest.ranks.items()]
+        first, second, *_ = contest.ranks
+        against = {c.second: c for c in contest.pairs if c.first == first and c.p is not None}
+        more = "  first is better  effect" if against else ""
+        lines.append(f"  mean rank  mean {primary}{more}  model")
+        for variant, rank in contest.ranks.items():
+            pair = against.get(variant)
+            beside = f"  {pair.chance_words:>15}  {pair.effect:+6.2f}" if pair else " " * len(more)
+            lines.append(f"  {rank:9.2f}  {contest.means[variant]:{5 + len(primary)}.4f}{beside}  {variant}")
+        if against:
+            lines.append("  first is better: how probably, on data like these (Bayesian signed-rank test)")
         lines.append(f"  {contest.finding}")
+        if second in against and contest.friedman < 0.05:
+            lines.append(f"  {first} against {second}: {against[second].words}")
     lines += [f"  no pair differs among: {', '.join(group)}" for group in contest.groups]
     return "\n".join([*lines, *(f"  ! {note}" for note in contest.notes)])
 

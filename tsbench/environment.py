@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from functools import lru_cache
@@ -27,13 +29,15 @@ PACKAGES = (
     "optuna",
     "mlflow",
     "tokenizers",
+    "numba",
+    "pysam",
     "ViennaRNA",
 )
 
 
-@lru_cache(maxsize=1)
-def environment() -> dict[str, Any]:
-    """Versions, revision and hardware of this process."""
+@lru_cache(maxsize=4)
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Versions, revision and hardware of this process, which computes on `device`."""
     return {
         "tsbench": tsbench.__version__,
         "python": platform.python_version(),
@@ -41,10 +45,16 @@ def environment() -> dict[str, Any]:
         "git": git_revision(Path(__file__).parent),
         "platform": platform.platform(),
         "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # which of them torch's kernels use
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else None,
+        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else None,
         "host": platform.node(),
     }
+
+
+def command_line() -> str:
+    """The command that this process or its parent was started with; passwords in addresses are left out."""
+    return re.sub(r"//[^/\s]+@", "//***@", shlex.join(sys.argv))
 
 
 def _version(package: str) -> str | None:

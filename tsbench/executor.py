@@ -46,7 +46,7 @@ def work(cells: Cells, store: Store, options: Options, watch: Watcher) -> None:
     while waiting:
         before = len(waiting)
         for key, cell in list(waiting.items()):
-            if _settled(key, store, options):
+            if settled(key, store, options):
                 event = "elsewhere"
             else:
                 event = run_cell(cell, key, store, options, started=partial(watch, "start", key))
@@ -58,7 +58,7 @@ def work(cells: Cells, store: Store, options: Options, watch: Watcher) -> None:
             time.sleep(pause)
 
 
-def _settled(key: str, store: Store, options: Options) -> bool:
+def settled(key: str, store: Store, options: Options) -> bool:
     """True if a cell needs no more work in this invocation."""
     if store.finished(key):
         return True

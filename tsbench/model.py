@@ -76,7 +76,8 @@ class Model(ABC):
         block_values: values of samples that it predicts at once in evaluation: few enough to stay in cache.
         train_values: values of samples that it trains on at once; a larger batch is taken in parts.
         stochastic: False if the seed changes nothing; such a model is run once.
-        recipes: published settings, `"data set@protocol"` glob -> settings; later matches win (see `cell.recipe`).
+        recipes: published settings, `"data set@protocol"` glob or kind of task or inputs -> settings; later matches win
+            (see `cell.recipe`).
         search_space: setting -> Optuna distribution.
         source: paper and code it follows.
         tiny: settings that make it small enough for the contract to be checked in seconds.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import tomllib
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,11 +16,12 @@ from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.dataset import Dataset
 from tsbench.errors import DataError, MissingData, UsageError, unknown
 from tsbench.model import Model
-from tsbench.registry import all_datasets, dataset_options, find_datasets, find_model, suite_path
+from tsbench.registry import all_datasets, dataset_options, find_datasets, find_model, model_names, suite_path
 from tsbench.settings import configure, format_spec, parse_spec
 from tsbench.store import Store
 
 FIRST_SEED = 2021  # the seed of the LTSF papers, so that a single run is comparable with theirs
+MANY = 3  # data sets whose absence is told one by one; of more, their names are
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Suite:
 
     Attributes:
         datasets: names, globs or files, with options.
-        models: names with settings, `dlinear:individual=true`.
+        models: names with settings, `dlinear:individual=true`, or globs: `*` is every model.
         seeds: how many; None is 1, or what the command line says.
     """
 
@@ -35,6 +39,11 @@ class Suite:
     models: tuple[str, ...] = ()
     protocol: str | None = None
     seeds: int = 1
+
+    def __post_init__(self) -> None:
+        """Each model that a glob means."""
+        models = dict.fromkeys(spec for model in self.models for spec in find_models(model))
+        object.__setattr__(self, "models", tuple(models))
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,20 @@ class Plan:
         """Cells that are not finished."""
         return {key: cell for key, cell in self.cells.items() if not store.finished(key)}
 
+    def left_out(self) -> list[str]:
+        """Why pairs were left out, a line a reason; of many data sets that are absent, a line in all."""
+        lines = []
+        absent = list(dict.fromkeys(s.dataset for s in self.skipped if s.absent))
+        if many := len(absent) > MANY:
+            lines.append(
+                f"left out, as data are not there (`tsbench data list NAME` says where from): {', '.join(absent)}"
+            )
+        for reason, pairs in Counter(s.reason for s in self.skipped if not (many and s.absent)).items():
+            first = next(s for s in self.skipped if s.reason == reason)
+            more = f" and {pairs - 1} more" if pairs > 1 else ""
+            lines.append(f"left out: {first.dataset} x {first.model}{more}: {reason}")
+        return lines
+
 
 def read_suite(name: str) -> Suite:
     """Read a suite by name or path.
@@ -68,11 +91,19 @@ def read_suite(name: str) -> Suite:
     path = suite_path(name)
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8
         raise UsageError(f"{path}: {error}") from None
-    for key in values:
+    for key, value in values.items():
         if key not in Suite.__dataclass_fields__:
             raise unknown(f"field of {path}", key, Suite.__dataclass_fields__)
+        right, words = isinstance(value, str), "text"
+        if key in ("datasets", "models"):
+            right = isinstance(value, list) and all(isinstance(name, str) for name in value)
+            words = "a list of names"
+        elif key == "seeds":
+            right, words = isinstance(value, int), "a number"
+        if not right:
+            raise UsageError(f"{path}: `{key}` is {str(value)[:60]!r}; write {words}")
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
     return Suite(**{**values, **lists})
 
@@ -115,7 +146,7 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
             for model in suite.models:
                 name, settings = parse_spec(model)
                 kind = find_model(name)
-                settings = {**settings, **_own(changed, kind, suite.models)}
+                settings = {**settings, **own_settings(changed, kind, suite.models)}
                 configure(kind.Config, settings, name)  # a typo is an error even where data are absent
                 reason = problem or kind.refuses(dataset) or _protocol_problem(dataset, suite.protocol)
                 if reason:
@@ -127,7 +158,25 @@ def make_plan(suite: Suite, seeds: Sequence[int], changed: dict[str, str], data:
     return plan
 
 
-def _own(changed: dict[str, str], kind: type[Model], models: Sequence[str]) -> dict[str, str]:
+def find_models(spec: str) -> list[str]:
+    """The models that a spec means: itself, or where its name is a glob, each that matches, with the same settings.
+
+    >>> find_models("*_transformer:epochs=3")[0]
+    'patch_transformer:epochs=3'
+
+    Raises:
+        UsageError: a glob matches no model.
+    """
+    name, settings = parse_spec(spec)
+    if not re.search(r"[*?\[]", name):
+        return [spec]
+    found = fnmatch.filter(model_names(), name)
+    if not found:
+        raise UsageError(f"no model matches {name!r}; `tsbench list models` shows their names")
+    return [format_spec(model, settings) for model in found]
+
+
+def own_settings(changed: dict[str, str], kind: type[Model], models: Sequence[str]) -> dict[str, str]:
     """What `--set` changes of this model: settings that it has, if at least one model of the plan has them."""
     known = {f.name for model in models for f in fields(find_model(parse_spec(model)[0]).Config)}
     own = {f.name for f in fields(kind.Config)}

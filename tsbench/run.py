@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import random
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,13 +23,15 @@ from filelock import Timeout
 from tsbench.artifacts import save_model
 from tsbench.cell import Cell, find_dataset, identity, key_of
 from tsbench.data import Samples, Splits, Subset
-from tsbench.dataset import Source, file_digest, find_file
-from tsbench.environment import environment, gpu_memory_mb, peak_memory_mb, reset_peak_memory
+from tsbench.dataset import Dataset, Source, file_digest, find_file
+from tsbench.environment import command_line, environment, gpu_memory_mb, peak_memory_mb, reset_peak_memory
 from tsbench.errors import MissingData, Pruned, TsbenchError
 from tsbench.evaluate import score
 from tsbench.model import Model, Run
 from tsbench.registry import dataset_label, find_datasets, find_model
 from tsbench.store import Result, Store
+
+ROOM = 4 << 20  # bytes on the disk without which no cell begins: the reasons of failures have to go somewhere
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,13 @@ def run_cell(cell: Cell, key: str, store: Store, options: Options, started: Call
             return "elsewhere"
         started()
         result = _attempt(cell, key, store, options)
+        if result["status"] != "failed":
+            try:
+                store.write(key, result)
+            except OSError as error:
+                result |= _failure(error)
         if result["status"] == "failed":
             store.write_failure(key, result)
-        else:
-            store.write(key, result)
         return str(result["status"])
     finally:
         lock.release()
@@ -86,8 +93,9 @@ def new_result(cell: Cell, key: str, options: Options) -> Result:
         "started": _now(),
         "device": options.device,
         "threads": options.threads,
-        "environment": environment(),
+        "environment": environment(options.device),
         "invocation": options.invocation,
+        "command": command_line(),
         "curves": [],
         "measured": {},
         "seconds": {},
@@ -109,23 +117,36 @@ def _attempt(cell: Cell, key: str, store: Store, options: Options) -> Result:
     except Pruned as pruned:
         result |= {"status": "pruned", "reason": str(pruned)}
     except Exception as error:
-        known = isinstance(error, TsbenchError)
-        result |= {"status": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
-        result["traceback"] = None if known else traceback.format_exc()
+        result |= _failure(error)
     result |= {"seconds": watch.wall, "cpu_seconds": watch.cpu, "finished": _now()}
     return result
 
 
+def _failure(error: Exception) -> Result:
+    """What a result says of an error; memory and room on the disk, which run out in many words, are named."""
+    if isinstance(error, TsbenchError):
+        return {"status": "failed", "reason": str(error), "traceback": None}
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told:
+        told = f"memory ran out; use a smaller batch_size or model, or fewer --jobs ({told})"
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        told = f"the disk is full; make room and run the command again ({told})"
+    return {"status": "failed", "reason": told, "traceback": traceback.format_exc()}
+
+
 def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwatch, result: Result) -> None:
     """Run a cell and add to its result as things become known, so that a failure keeps what came before it."""
+    if shutil.disk_usage(store.root).free < ROOM:
+        raise OSError(errno.ENOSPC, f"less than {ROOM >> 20} MB left", str(store.root))
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     parts = identity(cell, options.data)
     if key_of(parts) != key:
         raise TsbenchError(f"{cell.dataset}: the file changed since the plan was made. Run the command again.")
+    result["code"] = parts["code"]
     with watch("load"):
         splits = load_splits(cell.dataset, cell.protocol, options.data, parts["content"])
-    result |= {"data": describe(cell, splits, options.data, parts["content"]), "code": parts["code"]}
+    result["data"] = describe(cell, splits, options.data, parts["content"])
     result["task"] = splits.task.record()
     run = Run(
         seed=cell.seed,
@@ -146,7 +167,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
     if cell.test and splits.refit:
         splits = replace(splits, train=splits.refit.train, test=splits.refit.test)
         with watch("refit"):
-            model = fit(cell, splits, _again(run))
+            model = fit(cell, splits, second_run(run))
     if cell.test:
         with watch("test"):
             test = _test_samples(splits, cell).to(device)
@@ -173,7 +194,7 @@ def _execute(cell: Cell, key: str, store: Store, options: Options, watch: Stopwa
         save_model(store.path("artifacts", key), cell, model)
 
 
-def _again(run: Run) -> Run:
+def second_run(run: Run) -> Run:
     """The run of a second fit, which selects nothing: as many epochs as the first fit chose."""
     checkpoint = run.checkpoint and run.checkpoint.with_suffix(".refit.pt")
     run.measured["epochs"] = run.best_epoch or 0
@@ -200,6 +221,7 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
         "label": dataset_label(dataset),
         "family": dataset.name.split("/")[0],
         "digest": digest,
+        "files": file_digests(dataset, data),
         "generated": dataset.generated,
         "notes": list(splits.notes),
         "selected_on_test": splits.selects and splits.validation is splits.test,
@@ -207,6 +229,17 @@ def describe(cell: Cell, splits: Splits, data: Path, digest: str) -> dict[str, A
         "sources": [asdict(source) for source in dataset.sources],
         "samples": samples | ({"test": len(_test_samples(splits, cell))} if cell.test else {}),
     }
+
+
+def file_digests(dataset: Dataset, data: Path) -> dict[str, str]:
+    """sha256 of each file that a data set names, its own path included, as far as it came in these."""
+    own = getattr(dataset, "path", None)
+    found: dict[str, str] = {}
+    for name in dict.fromkeys([*(source.file for source in dataset.sources), *([str(own)] if own else [])]):
+        with suppress(MissingData):
+            path = Path(name) if Path(name).is_absolute() else find_file(data, name)
+            found |= {name: file_digest(path)} if path.is_file() else {}
+    return found
 
 
 def _verified(data: Path, known: list[Source]) -> bool | None:

@@ -8,9 +8,11 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+from tsbench import ranks
 from tsbench.cell import Cell
 from tsbench.errors import UsageError
 from tsbench.executor import run_cells
+from tsbench.parallel import lead
 from tsbench.registry import task_kinds
 from tsbench.run import Options
 from tsbench.settings import parse_assignments
@@ -20,7 +22,6 @@ from tsbench.tracking import Follower, tracking_uri
 
 def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suite: str | None) -> int:
     """Run cells with progress; returns how many failed."""
-    check_device(args.device)
     options = Options(
         args.data.resolve(),
         args.device,
@@ -29,9 +30,27 @@ def run_all(args: argparse.Namespace, store: Store, cells: dict[str, Cell], suit
         suite=suite and Path(suite).stem,
     )
     progress = Progress(cells, store)
-    run_cells(cells, store, options, args.jobs, progress)
+    if args.engine == "ray":
+        from tsbench.cluster import Nodes, options_on, run_cells_on
+
+        run_cells_on(Nodes(args), cells, store, options_on(args, options), progress)
+    else:
+        check_device(args.device)
+        if ranks.count() > 1:
+            lead(cells, store, options, progress)
+        else:
+            run_cells(cells, store, options, args.jobs or 1, progress)
     progress.summary()
     return progress.counts["failed"]
+
+
+def default_jobs(args: argparse.Namespace) -> int:
+    """Cells at once if the user does not say: one, or as many as the cluster has room for."""
+    if args.engine == "local":
+        return 1
+    from tsbench.cluster import Nodes
+
+    return Nodes(args).slots
 
 
 class tracking:  # reads as a verb in `with tracking(...)`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,8 +52,11 @@ class Store:
             checkpoint.unlink(missing_ok=True)
 
     def write_failure(self, key: str, result: Result) -> None:
-        """Write why a cell failed."""
-        write_json(self.path("failures", f"{key}.json"), result)
+        """Write why a cell failed; where there is no room even for that, say it on the terminal."""
+        try:
+            write_json(self.path("failures", f"{key}.json"), result)
+        except OSError as error:
+            print(f"{key}: {result['reason']} (and this cannot be recorded: {error})", file=sys.stderr, flush=True)
 
     def read(self, key: str) -> Result | None:
         """The result of a finished cell."""
@@ -65,7 +69,10 @@ class Store:
     def results(self) -> Iterator[Result]:
         """All finished and pruned results."""
         for path in sorted(self.path("cells", "").glob("*.json")):
-            yield read_json(path)
+            result = read_json(path)
+            if not isinstance(result, dict) or not {"key", "status", "cell"} <= result.keys():
+                raise TsbenchError(f"{path}: not a result of tsbench. Delete it; the cell will run again.")
+            yield result
 
     def failures(self) -> Iterator[Result]:
         """Failures of cells that are still not finished."""
@@ -106,5 +113,5 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TsbenchError(f"{path}: not a result of tsbench ({error}). Delete it; the cell will run again.") from None

@@ -7,15 +7,18 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tsbench.caveats import caveats
+from tsbench.caveats import behind, caveats
 from tsbench.dataset import Dataset, Published
 from tsbench.errors import TsbenchError
 from tsbench.model import Model, NeuralModel
 from tsbench.registry import find_datasets, find_model, task_kinds
+from tsbench.stability import Stability, stability
+from tsbench.stats import Comparison, compare, seed_interval
 from tsbench.store import Result
 from tsbench.tasks.task import Counts, Task
 
@@ -28,12 +31,18 @@ class Spread:
     std: float | None
     values: tuple[float, ...]
 
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of the mean over seeds; None for fewer than three, see `seed_interval`."""
+        return seed_interval(self.values)
+
 
 @dataclass
 class Row:
     """One variant of a model on one data set under one protocol.
 
     Attributes:
+        primary: the metric that ranks.
         scores: metric -> score on test; results of older code may lack some of the task's metrics.
         interval: 95 % interval of the primary score, where the test set is so small that it must be shown.
         units: score of each unit on the primary metric, averaged over seeds; see `Task.unit`.
@@ -47,6 +56,7 @@ class Row:
 
     variant: str
     model: str
+    primary: str
     scores: dict[str, Spread]
     validation: Spread
     interval: tuple[float, float] | None
@@ -69,6 +79,16 @@ class Row:
     def label(self) -> str:
         """The variant, marked with what it is told."""
         return f"{self.variant} (told {self.told})" if self.told else self.variant
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Seed -> primary score."""
+        return dict(zip(self.seeds, self.scores[self.primary].values, strict=True))
+
+    @property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of the mean primary score over seeds; None for fewer than three."""
+        return self.scores[self.primary].interval
 
     def difference(self, metric: str) -> float | None:
         """Our mean minus the published score."""
@@ -105,6 +125,31 @@ class Board:
     def ranked(self) -> list[Row]:
         """The rows that may be compared, best first: of models that are told no more than others."""
         return [row for row in self.rows if not row.told]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Paired tests between all ranked rows on the primary metric, unit by unit, the better ranked one first."""
+        return compare({row.variant: row.units for row in self.ranked}, self.higher_is_better)
+
+    def pair(self, *variants: str) -> Comparison:
+        """The comparison of two ranked variants."""
+        return next(c for c in self.comparisons if {c.first, c.second} == set(variants))
+
+    def against_first(self, row: Row) -> Comparison | None:
+        """A ranked row compared with the first-ranked one; None for that one itself, and for rows without rank."""
+        first = next(iter(self.ranked), row)
+        return None if row is first or row.told else self.pair(first.variant, row.variant).turned
+
+    @cached_property
+    def stability(self) -> Stability | None:
+        """Whether ranks change with the seed; None where no two models share two seeds."""
+        scores = {row.variant: row.by_seed if row.stochastic else row.scores[row.primary].mean for row in self.ranked}
+        return stability(scores, self.higher_is_better)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the primary metric."""
+        return self.kind.metrics[self.kind.primary].higher_is_better
 
     @property
     def selected_on_test(self) -> bool:
@@ -191,7 +236,7 @@ def _board(label: str, protocol: str, results: list[Result], models: Sequence[st
         first["data"]["digest"],
         bar,
         _best_first([p for p in published if p.model not in beside], kind),
-        _below_bar(rows, bar, reached, kind.primary) + caveats(rows, first),
+        behind(rows, bar, reached) + caveats(rows, first),
     )
 
 
@@ -228,16 +273,6 @@ def _mark(rows: list[Row], reached: Row | None) -> None:
         row.below = row.trained and reached is not None and row.rank > reached.rank
 
 
-def _below_bar(rows: list[Row], bar: str | None, reached: Row | None, metric: str) -> list[str]:
-    """Say which trained models rank behind the bar."""
-    if bar is None or not any(row.trained for row in rows):
-        return []
-    if reached is None:
-        return [f"{bar}, the cheap model that trained ones must beat, was not run here"]
-    below = ", ".join(row.variant for row in rows if row.below)
-    return [f"↓ below {bar} ({metric} {reached.scores[metric].mean:.4f}): {below}"] if below else []
-
-
 def _latest(results: list[Result]) -> list[Result]:
     """One result a seed, all of the newest code and data: rows never mix results that differ in them."""
     by_seed = {r["cell"]["seed"]: r for r in sorted(results, key=lambda r: r["finished"])}
@@ -255,10 +290,10 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
     scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in metrics}
     units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
     samples = results[0]["data"]["samples"]["test"]
-    free = "correct" in kind.metrics and "correct" not in results[0]["scores"]["test"]  # no target that could be told
     return Row(
         variant=variant,
         model=results[0]["cell"]["model"],
+        primary=kind.primary,
         scores=scores,
         validation=spread([r["scores"]["validation"][kind.primary] for r in results]),
         interval=kind.interval(scores[kind.primary].mean, samples),
@@ -270,10 +305,16 @@ def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
         fit_cpu_seconds=statistics.median(_fit(r["cpu_seconds"]) for r in results),
         memory_mb=max(r["peak_memory_mb"] for r in results),
         results=results,
-        told="" if free and model.told == "the target" else model.told,
+        told=_told(model, kind, results[0]),
         trained=issubclass(model, NeuralModel),
         stochastic=model.stochastic,
     )
+
+
+def _told(model: type[Model], kind: type[Task], result: Result) -> str:
+    """What a model was told; in free viewing, which cannot score `correct`, there was no target to tell it."""
+    free = "correct" in kind.metrics and "correct" not in result["scores"]["test"]
+    return "" if free and model.told == "the target" else model.told
 
 
 def _summed(tables: Sequence[dict[str, Counts]]) -> dict[str, Counts]:

@@ -13,6 +13,16 @@ from torch import Tensor
 #: Okabe and Ito's colours, told apart by colour-blind readers, each with its own dash pattern for print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 DASHES = ("", "6 3", "2 2", "8 3 2 3", "1 2", "10 4", "4 1", "3 5")
+#: Shapes about the origin, told apart without colour; seven, so that with eight colours no pair soon comes again.
+MARKS = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z",
+    "M-3.5 -3.5h7v7h-7Z",
+    "M0 -4.5L4.5 3.5H-4.5Z",
+    "M0 -5L5 0L0 5L-5 0Z",
+    "M0 4.5L4.5 -3.5H-4.5Z",
+    "M-1.6 -4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3Z",
+    "M-4.5 -3.5h9l-4.5 3.5l4.5 3.5h-9l4.5 -3.5Z",
+)
 NAMES = ("first", "middle", "last")  # samples of a test set that the runner keeps
 
 
@@ -29,8 +39,10 @@ class Line:
 
 
 def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int = 150, x_label: str = "") -> str:
-    """One chart with both axes labelled at their ends and a legend below its title."""
-    left, right, top, bottom = 42, 8, 34, 24
+    """One chart with both axes labelled at their ends and a legend below its title; a long legend makes it higher."""
+    legend, extra = _legend(lines, width)
+    height += extra
+    left, right, top, bottom = 42, 8, 34 + extra, 24
     ys = [v for line in lines for v in line.values if math.isfinite(v)]
     if not ys:
         return ""
@@ -41,28 +53,42 @@ def line_chart(title: str, lines: Sequence[Line], width: int = 320, height: int 
     last = max(line.start + (len(line.values) - 1) * line.step for line in lines)
     x_scale = (width - left - right) / max(last - first, 1)
     y_scale = (height - top - bottom) / (high - low)
-
-    def point(x: float, y: float) -> str:
-        return f"{left + (x - first) * x_scale:.1f},{height - bottom - (y - low) * y_scale:.1f}"
-
-    parts = [f'<text x="4" y="12" font-size="11" font-weight="bold">{escape(title)}</text>']
-    x = left
-    for line in lines:
-        points = " ".join(point(line.start + i * line.step, v) for i, v in enumerate(line.values) if math.isfinite(v))
-        dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
-        shape = f'fill="none" stroke="{line.colour}" stroke-width="1.4"{dash}'
-        parts.append(f'<polyline points="{points}" {shape}/>')
-        if line.label:
-            parts.append(f'<line x1="{x}" y1="22" x2="{x + 16}" y2="22" {shape}/>')
-            parts.append(f'<text x="{x + 20}" y="25">{escape(line.label)}</text>')
-            x += 32 + 6 * len(line.label)
     base = height - bottom
+    parts = [f'<text x="4" y="12" font-size="11" font-weight="bold">{escape(title)}</text>', legend]
+    for line in lines:
+        start, step = left + (line.start - first) * x_scale, line.step * x_scale
+        points = [
+            f"{start + i * step:.1f},{base - (v - low) * y_scale:.1f}"
+            for i, v in enumerate(line.values)
+            if math.isfinite(v)
+        ]
+        parts.append(f'<polyline points="{" ".join(points)}" {_stroke(line)}/>')
     parts.append(f'<path d="M{left} {top}V{base}H{width - right}" fill="none" stroke="#888"/>')
     for value, y in ((high, top + 4), (low, base)):
         parts.append(f'<text x="{left - 4}" y="{y}" text-anchor="end">{value:.3g}</text>')
     parts.append(f'<text x="{left}" y="{height - 8}">{first:g}</text>')
     parts.append(f'<text x="{width - right}" y="{height - 8}" text-anchor="end">{last:g} {escape(x_label)}</text>')
     return svg("".join(parts), width, height)
+
+
+def _stroke(line: Line) -> str:
+    dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
+    return f'fill="none" stroke="{line.colour}" stroke-width="1.4"{dash}'
+
+
+def _legend(lines: Sequence[Line], width: int) -> tuple[str, int]:
+    """Names of lines, in as many rows as they need, and the height beyond the first row."""
+    parts, x, y, left = [], 42, 22, 42
+    for line in lines:
+        if not line.label:
+            continue
+        wide = 32 + 5 * len(line.label)
+        if x + wide > width and x > left:
+            x, y = left, y + 12
+        parts.append(f'<line x1="{x}" y1="{y}" x2="{x + 16}" y2="{y}" {_stroke(line)}/>')
+        parts.append(f'<text x="{x + 20}" y="{y + 3}">{escape(line.label)}</text>')
+        x += wide
+    return "".join(parts), y - 22
 
 
 def heat_map(
@@ -136,6 +162,11 @@ def grid(charts: Sequence[str], columns: int, width: int = 320, height: int = 15
     ]
     rows = math.ceil(len(charts) / columns)
     return svg("".join(placed), width * min(columns, len(charts)), height * rows)
+
+
+def titled(drawing: str, title: str) -> str:
+    """An SVG with a title that screen readers say; what is drawn inside it is one image to them."""
+    return drawing.replace("<svg ", '<svg role="img" ', 1).replace(">", f"><title>{escape(title)}</title>", 1)
 
 
 def rounded(values: Any, digits: int = 4) -> Any:

@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import re
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from tsbench.errors import TsbenchError, UsageError
-from tsbench.registry import task_from_record, task_kinds
 from tsbench.store import Result, Store, read_json, write_json
 
-#: Set before mlflow is imported: no usage reports, and a store that is down is given up on in seconds.
+if TYPE_CHECKING:
+    from tsbench.mlflow_parents import Parent
+
+#: Set before mlflow is imported: no usage reports; a store that is down is given up on in seconds; and no call is sent
+#: twice, which could make two runs of one result. What fails is sent again by us, who look for it first.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 POLL_SECONDS = 1.0
@@ -99,7 +100,7 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
     problems: list[str] = []
     sent = 0
     with store.lock("tracking"):
-        if not any(unsent(store, uri)) and not _unsent_studies(store, uri):
+        if not any(unsent(store, uri)) and not _unsent_studies(store, uri) and not _stale(_marks(store, uri)):
             return 0
         try:
             tracker = Tracker(store, uri)
@@ -107,7 +108,7 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
             raise TsbenchError(f"MLflow at {uri}: {_first_line(error)}") from error
         jobs = [partial(tracker.send, name, result) for name, result in unsent(store, uri)]
         jobs += [partial(tracker.send_study, path) for path in _unsent_studies(store, uri)]
-        for job in jobs:  # one that cannot be sent does not keep back the others
+        for job in [*jobs, partial(tracker.update_parents)]:  # one that fails does not keep back the others
             try:
                 job()
                 sent += job.func == tracker.send
@@ -155,174 +156,134 @@ def _unsent_studies(store: Store, uri: str) -> list[Path]:
     return [p for p in store.path("studies", "").glob("*.json") if not (marks / _study_mark(p)).exists()]
 
 
+def _stale(marks: Path) -> list[Path]:
+    """Parents that may not agree yet with the runs that were sent below them."""
+    return sorted((marks / "stale").glob("*"))
+
+
 def _study_mark(path: Path) -> str:
     return f"study-{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
 class Tracker:
-    """Writes results to one MLflow store."""
+    """Writes results to one MLflow store: runs of results below those of models, data sets and studies."""
 
     def __init__(self, store: Store, uri: str) -> None:
         os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
         self.store, self.uri = store, uri
         self.marks = _marks(store, uri)
-        (self.marks / "begun").mkdir(parents=True, exist_ok=True)
+        for folder in ("begun", "stale"):
+            (self.marks / folder).mkdir(parents=True, exist_ok=True)
         if uri.startswith("sqlite:///"):
             create_database(Path(uri.removeprefix("sqlite:///")))
         from mlflow import MlflowClient
 
+        from tsbench.mlflow_parents import Parents
+
         self.client = MlflowClient(uri)
         self.results = _results_id(store)
         self.experiments: dict[str, str] = {}
+        self.parents = Parents(self.client, self._experiment)
 
     def send(self, name: str, result: Result) -> None:
         """Create, fill and end the run of one result; a half-sent one from an interrupted sync is replaced."""
-        experiment = self._experiment_of(result)
+        from tsbench import mlflow_runs
+
+        parent, above = mlflow_runs.parents_of(result, self.results)
+        experiment = self._experiment(parent.family)
         begun = self.marks / "begun" / name
-        if begun.exists():
-            mine = f"tags.`tsbench.name` = '{name}' and tags.`tsbench.results` = '{self.results}'"
-            for run in self.client.search_runs([experiment], f"{mine} and attributes.status = 'RUNNING'"):
-                self.client.delete_run(run.info.run_id)
+        if begun.exists() and (run_id := self._sent_before(experiment, name)):
+            self._sent(name, run_id)
+            return
         begun.touch()
-        run_id = self.client.create_run(
-            experiment, start_time=_milliseconds(result["started"]), tags=self._tags(name, result)
-        ).info.run_id
-        self._fill(run_id, result)
-        ended = {"finished": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}[result["status"]]
-        self.client.set_terminated(run_id, ended, _milliseconds(result["finished"]))
+        started = mlflow_runs.milliseconds(result["started"])
+        for stale in (parent, above):  # marked before anything is sent, so that no interruption leaves them wrong
+            self._mark_stale(stale, started)
+        tags = mlflow_runs.tags(name, result, self.results, parent)
+        tags["mlflow.parentRunId"] = self.parents.run_of(parent, started)
+        run_id = self.client.create_run(experiment, start_time=started, tags=tags).info.run_id
+        mlflow_runs.fill(self.client, run_id, result, parent)
+        mlflow_runs.attach(self.client, run_id, result, self.store)
+        ended = mlflow_runs.milliseconds(result["finished"])
+        self.client.set_terminated(run_id, mlflow_runs.ENDS[result["status"]], ended)
+        self._sent(name, run_id)
+
+    def _sent(self, name: str, run_id: str) -> None:
         (self.marks / name).write_text(run_id)
-        begun.unlink()
+        (self.marks / "begun" / name).unlink()
+
+    def _sent_before(self, experiment: str, name: str) -> str | None:
+        """The run of a result that was sent to its end, whose mark an interruption prevented; deletes unended ones."""
+        mine = f"tags.`tsbench.name` = '{name}' and tags.`tsbench.results` = '{self.results}'"
+        ended = None
+        for run in self.client.search_runs([experiment], mine):
+            if run.info.status == "RUNNING":
+                self.client.delete_run(run.info.run_id)
+            else:
+                ended = run.info.run_id
+        return ended
 
     def _experiment(self, family: str) -> str:
+        from mlflow import MlflowException
+
         name = f"tsbench/{family}"
         if name not in self.experiments:
             found = self.client.get_experiment_by_name(name)
-            if found:
-                self.experiments[name] = found.experiment_id
-            else:
+            if not found:
                 folder = self.store.path("mlflow-artifacts", family)
                 location = folder.as_uri() if self.uri.startswith("sqlite") else None
-                self.experiments[name] = self.client.create_experiment(name, artifact_location=location)
+                with contextlib.suppress(MlflowException):  # another sender may have made it just now
+                    self.client.create_experiment(name, artifact_location=location)
+                found = self.client.get_experiment_by_name(name)
+                assert found, f"no experiment {name}, and none can be made"
+            self.experiments[name] = found.experiment_id
         return self.experiments[name]
 
-    def _tags(self, name: str, result: Result) -> dict[str, str]:
-        cell, made, data = result["cell"], result["environment"], result.get("data", {})
-        tags = {
-            "mlflow.runName": f"{cell['dataset']} {result['variant']} seed {cell['seed']}",
-            "mlflow.source.name": "tsbench",
-            "mlflow.source.git.commit": (made.get("git") or "").removesuffix("+changes"),
-            "tsbench.name": name,
-            "tsbench.results": self.results,
-            "tsbench.key": result["key"],
-            "tsbench.suite": result["suite"] or "",
-            "tsbench.status": result["status"],
-            "tsbench.generated_data": str(data.get("generated", "")),
-            "tsbench.selected_on_test": str(data.get("selected_on_test", "")),
-            "tsbench.code": result.get("code", ""),
-            "tsbench.device": result["device"],
-            **{f"environment.{key}": str(value) for key, value in made.items()},
-        }
-        if "reason" in result:
-            tags["mlflow.note.content"] = f"{result['status']}: {result['reason']}"
-        if cell["study"]:
-            tags["mlflow.parentRunId"] = self._study_run(cell["study"], self._experiment_of(result))
-        return {key: value[:5000] for key, value in tags.items() if value}
+    def _mark_stale(self, parent: Parent, started: int) -> None:
+        path = self.marks / "stale" / parent.id
+        if not path.exists():
+            write_json(path, {"parent": asdict(parent), "started": started})
 
-    def _experiment_of(self, result: Result) -> str:
-        family = result["data"]["family"] if "data" in result else result["cell"]["dataset"].split("/")[0]
-        return self._experiment(family or "files")
+    def update_parents(self) -> None:
+        """Make the runs above those that were sent agree with them: models first, as data sets rest on them."""
+        from tsbench.mlflow_parents import Parent
 
-    def _fill(self, run_id: str, result: Result) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
-
-        cell = result["cell"]
-        named = {k: cell[k] for k in ("dataset", "protocol", "model", "seed")}
-        values = {
-            **named,
-            "variant": result["variant"],
-            **{f"set.{k}": v for k, v in cell["settings"].items()},
-        }
-        params = [Param(key, str(value)[:6000]) for key, value in values.items()]
-        when = _milliseconds(result["finished"])
-        metrics = [Metric(_name(k), float(v), when, 0) for k, v in _final(result).items()]
-        for epoch, curve in enumerate(result.get("curves", []), 1):
-            metrics += [Metric(_name(f"epoch/{k}"), float(v), when, epoch) for k, v in curve.items()]
-        for at in range(0, max(len(metrics), 1), 900):  # the store's limit is 1,000 values a call
-            self.client.log_batch(run_id, metrics[at : at + 900], params[:90] if at == 0 else [])
-        if "data" in result:
-            data = result["data"]
-            source = json.dumps(data["sources"] or {"generated" if data["generated"] else "carried by a package": True})
-            profile = json.dumps(
-                {"samples": data["samples"], "protocol": cell["protocol"], "generated": data["generated"]}
-            )
-            about = Dataset(data["name"], data["digest"][:36], "tsbench", source, profile=profile)
-            tags = [InputTag("mlflow.data.context", f"protocol {cell['protocol']}")]
-            self.client.log_inputs(run_id, [DatasetInput(about, tags)])
-        self._attach(run_id, result)
-
-    def _attach(self, run_id: str, result: Result) -> None:
-        """Result file, model and plots."""
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            (folder / "result.json").write_text(json.dumps(result, indent=1))
-            if "examples" in result:
-                figure = task_kinds()[result["task"]["kind"]].figure(result["examples"])
-                (folder / "examples.svg").write_text(figure)
-            for split, tables in result.get("tables", {}).items():
-                for name, chart in task_from_record(result["task"]).charts(tables).items():
-                    (folder / f"{split}_{name}.svg").write_text(chart)
-            self.client.log_artifacts(run_id, str(folder))
-        model = self.store.path("artifacts", result["key"])
-        if model.is_dir():
-            self.client.log_artifacts(run_id, str(model), "model")
-
-    def _study_run(self, study: str, experiment: str) -> str:
-        """The parent run of a study, made once."""
-        mark = self.marks / f"study-{study}"
-        if not mark.exists():
-            found = self.client.search_runs([experiment], f"tags.`tsbench.study` = '{study}'")
-            tags = {"mlflow.runName": f"study {study}", "tsbench.study": study}
-            run_id = found[0].info.run_id if found else self.client.create_run(experiment, tags=tags).info.run_id
-            mark.write_text(run_id)
-        return mark.read_text()
+        marked = [(path, read_json(path)) for path in _stale(self.marks)]
+        parents = [(Parent(**about["parent"]), about["started"], path) for path, about in marked]
+        for parent, started, path in sorted(parents, key=lambda item: item[0].level == "dataset"):
+            self.parents.update(parent, started)
+            path.unlink()
 
     def send_study(self, path: Path) -> None:
-        """Bring the parent run of a study up to date; tags, unlike parameters, may change as it goes on."""
+        """Bring the run of a study up to date; tags, unlike parameters, may change as it goes on."""
         from mlflow.entities import Metric, RunTag
 
+        from tsbench.mlflow_parents import Parent
+        from tsbench.mlflow_runs import metric_name
+        from tsbench.studies import read_study
+
         study = read_json(path)
-        run_id = self._study_run(path.stem, self._experiment(study["family"]))
+        mark = _study_mark(path)
+        parent = Parent(
+            study["family"],
+            study.get("label", study["dataset"]),
+            study["protocol"],
+            study=path.stem,
+            results=self.results,
+        )
         now = int(time.time() * 1000)
+        run_id = self.parents.run_of(parent, now)
         values = {k: study[k] for k in ("trials", "pruned", "best_value")}
-        tags = {f"best.{k}": str(v) for k, v in study["best"].items()}
-        tags |= {k: str(study[k]) for k in ("dataset", "model", "protocol")}
-        metrics = [Metric(_name(k), float(v), now, 0) for k, v in values.items()]
+        tags = {f"best.{k}": str(v) for k, v in study["best"].items()} | {"model": study["model"]}
+        metrics = [Metric(metric_name(k), float(v), now, 0) for k, v in values.items()]
         self.client.log_batch(run_id, metrics, tags=[RunTag(k, v) for k, v in tags.items()])
         self.client.log_dict(run_id, study, "study.json")
+        if drawn := read_study(path):
+            for name, chart in drawn.charts().items():
+                self.client.log_text(run_id, chart, f"charts/{name}.svg")
         if study["finished"]:
             self.client.set_terminated(run_id)
-        (self.marks / _study_mark(path)).touch()
-
-
-def _final(result: Result) -> dict[str, float]:
-    """The numbers of a result that are no curves."""
-    values = {f"{split}/{m}": v for split, scores in result.get("scores", {}).items() for m, v in scores.items()}
-    values |= {f"seconds/{part}": v for part, v in result["seconds"].items()}
-    values |= {f"cpu_seconds/{part}": v for part, v in result["cpu_seconds"].items()}
-    values |= {f"measured/{name}": v for name, v in result.get("measured", {}).items()}
-    extra = {k: result.get(k) for k in ("parameters", "peak_memory_mb", "gpu_memory_mb")}
-    return values | {k: v for k, v in extra.items() if v is not None}
-
-
-def _name(metric: str) -> str:
-    """A name that MLflow takes: `recall@10` becomes `recall_at_10`."""
-    return re.sub(r"[^\w\-. :/]", "_", metric.replace("@", "_at_"))
-
-
-def _milliseconds(when: str) -> int:
-    from datetime import datetime
-
-    return int(datetime.fromisoformat(when).timestamp() * 1000)
+        (self.marks / mark).touch()
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from tsbench import ranks
 from tsbench.data import Batch, Samples
 from tsbench.errors import Diverged, UsageError, unknown
 from tsbench.evaluate import score
@@ -77,7 +78,8 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
 
     All randomness comes from torch's global generator, in the order of the usual DataLoader loop, so that the
     loss of every epoch can be compared with that of published code. Interrupted, it resumes from
-    `run.checkpoint` and gives the same numbers as if it had run through.
+    `run.checkpoint` and gives the same numbers as if it had run through. Processes that torchrun started train
+    together: see tsbench.ranks.
 
     Raises:
         Diverged: the loss became NaN or infinite.
@@ -89,11 +91,14 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
         model, make_optimizer(config.optimizer, model.parameters(), config.lr, config.weight_decay), run.device
     )
     state.resume(run)
-    backward = _backward(model, run.device.type)
+    backward = ranks.shared(_backward(model, run.device.type), model)
+    if ranks.count() > 1:
+        run.measured["processes"] = ranks.count()
     saved = time.monotonic()
     while not state.finished(config, run.epochs or config.epochs):
+        ranks.begin_epoch(run.seed, state.epoch)
         loss = _epoch(model, samples, state, run, backward)
-        chosen = _validation_score(model, validation, run) if run.select else None
+        chosen = ranks.led(lambda: _validation_score(model, validation, run)) if run.select else None
         if not math.isfinite(loss) or (chosen is not None and not math.isfinite(chosen)):
             raise Diverged(f"loss {loss}, validation {chosen} in epoch {state.epoch + 1}; try a lower lr or clip=1")
         state.end_epoch(chosen)
@@ -127,7 +132,7 @@ def _epoch(model: NeuralModel, samples: Samples, state: _State, run: Run, backwa
     """One pass over the training samples; returns the mean loss of its batches."""
     config: TrainConfig = model.config
     sizes = samples.sizes.cpu()
-    batches = training_batches(sizes, config)
+    batches = ranks.led(lambda: training_batches(sizes, config))
     roomy = int(sizes.max()) * config.batch_size <= model.train_values
     steps = math.ceil(len(batches) / config.accumulate)
     losses: list[Tensor] = []
@@ -286,7 +291,7 @@ class _State:
 
     def resume(self, run: Run) -> None:
         """Continue from `run.checkpoint` if there is one."""
-        state = read_checkpoint(run.checkpoint)
+        state = ranks.led(lambda: read_checkpoint(run.checkpoint))
         if state is None:
             return
         self.epoch, self.stale, self.best_score = state["epoch"], state["stale"], state["best_score"]

@@ -175,7 +175,11 @@ def read_json(path: Path) -> Records:
                 except json.JSONDecodeError as error:
                     at = number if found else whole.lineno
                     raise DataError(path, f"no JSON ({error.msg})", CUT, at) from None
+                except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+                    raise DataError(path, f"no JSON that can be read ({error})", CUT, number) from None
                 lines.append(number)
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, f"no JSON that can be read ({error})", CUT) from None
     rows = _rows(found)
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise DataError(path, "it holds no records", "Write one JSON record `{...}` a line.")
@@ -256,7 +260,9 @@ def read_map(path: Path, length: int) -> np.ndarray:
     """Read a symmetric `(length, length)` matrix of numbers, a value for each pair of nucleotides."""
     try:
         found = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # NumPy runs a parser of Python over the header, which may fail in any way
         raise DataError(path, f"not a plain .npy matrix ({error})", "Save it with numpy.save, as numbers.") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise DataError(path, "not a matrix of numbers", "Save it with numpy.save, as numbers.")

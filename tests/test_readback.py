@@ -1,0 +1,83 @@
+"""Results read back from a real MLflow store: all that was sent, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.test_reproduce import again, found, made
+from tests.test_transfer import tree
+from tsbench.cli import main
+from tsbench.store import Store, write_json
+from tsbench.tracking import create_database, sync
+
+__all__ = ["made"]  # a fixture of this module too
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sent(made: Store) -> str:
+    """The address of an MLflow store that these results were sent to."""
+    database = made.root.parent / "mlflow.db"
+    create_database(database)
+    assert sync(made, f"sqlite:///{database}") == 4
+    return f"sqlite:///{database}"
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {
+        name: part for name, part in tree(folder).items() if name.split("/")[0] in ("cells", "failures", "artifacts")
+    }
+
+
+def test_all_that_was_sent_comes_back_and_only_once(
+    made: Store, sent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "--tracking", sent, "--results", str(tmp_path / "r")]) == 0
+    assert "3 cells, 1 failure" in capsys.readouterr().out
+    assert results(tmp_path / "r") == results(made.root)
+    assert main(["import", "--tracking", sent, "--results", str(tmp_path / "r")]) == 0
+    assert "nothing new" in capsys.readouterr().out
+    result = found(made, "finished")
+    path = tmp_path / "r" / "cells" / f"{result['key']}.json"
+    result["scores"]["test"]["mse"] += 1
+    write_json(path, result)
+    shutil.rmtree(tmp_path / "r" / "artifacts")
+    assert main(["import", "--tracking", sent, "--results", str(tmp_path / "r")]) == 1
+    assert f"left out: cells/{result['key']}.json, as ours differs" in capsys.readouterr().out
+    kept = {name for name in results(tmp_path / "r") if name.startswith("artifacts")}
+    assert len(kept) == 2, "the model of the other cell comes, that of this one does not"
+
+
+def test_filters_choose_runs(sent: str, tmp_path: Path) -> None:
+    for words in (["--dataset", "ltsf/*"], ["--suite", "other"]):
+        assert main(["import", "--tracking", sent, "--results", str(tmp_path / "r"), *words]) == 0
+        assert results(tmp_path / "r") == {}
+
+
+def test_a_run_of_mlflow_can_be_reproduced(
+    made: Store, sent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sent)
+    places = [found.experiment_id for found in client.search_experiments()]
+    ids = [run.info.run_id for run in client.search_runs(places)]
+    cells = [run for run in ids if "result.json" in {item.path for item in client.list_artifacts(run)}]
+    assert len(cells) == 4
+    for run in cells:
+        assert again(Store(tmp_path / "none"), run, "--tracking", sent, "--dry-run") == 0
+    parent = next(run for run in ids if run not in cells)
+    assert again(Store(tmp_path / "none"), parent, "--tracking", sent, "--dry-run") == 2
+    assert "has no result.json" in capsys.readouterr().err
+    assert again(Store(tmp_path / "none"), "f" * 32, "--tracking", sent) == 2
+    assert "tsbench: MLflow at sqlite" in capsys.readouterr().err
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"sqlite:///{tmp_path / 'no.db'}"
+    assert main(["import", "--tracking", address, "--results", str(tmp_path / "r")]) == 2
+    assert "no MLflow store" in capsys.readouterr().err
+    assert not (tmp_path / "no.db").exists()
