@@ -23,6 +23,7 @@ from sqlalchemy.exc import OperationalError
 
 UPGRADE_LOCK = 7_365_221  # any number, the same for all that upgrade
 PATIENCE = 180.0  # seconds for a database or server to come up
+MOST_REFUSALS = 20  # half a second apart
 EXAMPLES = """examples:
   python mlflow/serve.py --own-postgres ~/tracking/postgres --artifacts ~/tracking/artifacts
   python mlflow/serve.py --postgres postgresql://me@db/mlflow --artifacts /srv/artifacts --host 0.0.0.0
@@ -66,12 +67,15 @@ class OwnPostgres:
             (self.data / "pg_ident.conf").write_text(f"owner {getpass.getuser()} postgres\n")
         if not _answers(self.url("postgres")):
             place = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.socket}"]
-            self.process = self._as_other("postgres", "-D", self.data, *place)
-            until = time.monotonic() + PATIENCE
+            until, refused = time.monotonic() + PATIENCE, 0
             while not _answers(self.url("postgres")):
-                if self.process.poll() is not None or time.monotonic() > until:
+                if self.process is None or self.process.poll() is not None:
+                    # It refuses while processes of one that was killed are still ending, so it gets some tries.
+                    refused += self.process is not None
+                    self.process = self._as_other("postgres", "-D", self.data, *place)
+                if refused > MOST_REFUSALS or time.monotonic() > until:
                     raise Trouble(f"PostgreSQL does not start; {self.folder}/log says why")
-                time.sleep(0.2)
+                time.sleep(0.5)
         engine = sqlalchemy.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             known = set(connection.execute(sqlalchemy.text("SELECT datname FROM pg_database")).scalars())

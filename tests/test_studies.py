@@ -92,9 +92,7 @@ def test_the_first_trial_is_the_default(tuned: Path, found: list[Study]) -> None
         first = gain.study.trials[0].params
         axes = gain.study.space.items()
         held = [k for k, a in axes if (default[k] in a.choices if a.choices else a.low <= default[k] <= a.high)]
-        assert len(held) == (2 if gain.study.model == "nlinear" else 0), (
-            "ols adds no ridge; the space has none of 0"
-        )
+        assert len(held) == (2 if gain.study.model == "nlinear" else 0), "ols adds no ridge; the space has none of 0"
         assert {name: first[name] for name in held} == {name: default[name] for name in held}
 
 

@@ -6,12 +6,12 @@ import argparse
 import os
 import signal
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tsbench import __version__
 from tsbench.errors import TsbenchError
+from tsbench.options import command, examples, pairs, running, tracking, where
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tsbench",
         description="Benchmark sequence models: real seeds, honest baselines, tracked and resumable runs.",
-        epilog=_examples(
+        epilog=examples(
             "tsbench run --suite quick",
             "tsbench run --dataset 'ltsf/*/96' --model dlinear --model ols --seeds 5 --jobs 2",
             "tsbench report --html report.html",
@@ -57,109 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _examples(*lines: str) -> str:
-    return "examples:\n" + textwrap.indent("\n".join(lines), "  ")
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: str,
-    text: str,
-    *examples: str,
-) -> argparse.ArgumentParser:
-    """A sub-command whose function is `tsbench.commands.<run>`, imported when it is called."""
-
-    def call(args: argparse.Namespace) -> int:
-        from tsbench import commands as functions
-
-        return int(getattr(functions, run)(args))
-
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=_examples(*examples),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=call)
-    return parser
-
-
-def _where(parser: argparse.ArgumentParser, data: bool = True) -> None:
-    """Options for the folders."""
-    if data:
-        parser.add_argument(
-            "--data",
-            type=Path,
-            metavar="DIR",
-            default=Path(os.environ.get("TSBENCH_DATA", "data")),
-            help="data folder, one folder a family (default: TSBENCH_DATA, else ./data)",
-        )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        default=Path(os.environ.get("TSBENCH_RESULTS", "results")),
-        help="results folder (default: TSBENCH_RESULTS, else ./results)",
-    )
-
-
-def _tracking(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tracking",
-        metavar="URI",
-        default=os.environ.get("MLFLOW_TRACKING_URI", ""),
-        help="MLflow store (default: MLFLOW_TRACKING_URI, else SQLite in the results folder); 'none' sends nothing",
-    )
-
-
-def _running(parser: argparse.ArgumentParser) -> None:
-    """Options for how cells run."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the model, repeatable"
-    )
-    parser.add_argument("--protocol", help="protocol of the data set (default: its first)")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="cells at once, each in a process of its own (default: 1; on a cluster, as many as there is room for)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        help="threads of each process (default: 1, fastest when jobs fill the cores)",
-    )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
-    parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster (default: local)"
-    )
-    cluster = parser.add_argument_group("on a Ray cluster", "pip install 'tsbench[cluster]'; see docs/cluster.md")
-    cluster.add_argument(
-        "--address", default="auto", metavar="HOST:PORT", help="of its head (default: auto, the one of this machine)"
-    )
-    cluster.add_argument(
-        "--cell-cpus", type=float, default=1.0, metavar="N", help="CPUs of a cell, its threads too (default: 1)"
-    )
-    cluster.add_argument(
-        "--cell-gpus", type=float, default=0.0, metavar="N", help="GPUs of a cell; 0.25: four share one (default: 0)"
-    )
-    cluster.add_argument(
-        "--cell-memory", type=size, default=0, metavar="SIZE", help="memory of a cell, such as 2G (default: any)"
-    )
-
-
-def size(text: str) -> int:
-    """`2G`, `500M` or a number of bytes."""
-    units = {"K": 2**10, "M": 2**20, "G": 2**30}
-    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
-    return int(float(number) * unit)
-
-
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "run",
         "run",
@@ -171,21 +70,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "tsbench run --dataset my.csv:horizon=24,look_back=96 --model repeat --model dlinear",
         "tsbench run --suite full --engine ray --address 10.0.0.1:6379 --cell-gpus 0.25 --cell-memory 4G",
     )
-    parser.add_argument("--suite", help="a suite by name (tsbench list suites) or a TOML file of your own")
-    parser.add_argument(
-        "--dataset",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name, glob or file, with options after a colon; repeatable",
-    )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name, with settings after a colon; repeatable",
-    )
+    pairs(parser, "name, with settings after a colon; repeatable")
     parser.add_argument(
         "--seeds",
         metavar="N",
@@ -193,13 +78,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--no-report", action="store_true", help="print no leaderboard at the end")
-    _running(parser)
-    _where(parser)
-    _tracking(parser)
+    running(parser)
+    where(parser)
+    tracking(parser)
 
 
 def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "tune",
         "tune",
@@ -209,21 +94,7 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "tsbench tune --suite uea --trials 30 --cpu-minutes 60",
         "tsbench tune --suite my.toml --storage postgresql://me@host/optuna",
     )
-    parser.add_argument("--suite", help="a suite by name (tsbench list suites) or a TOML file of your own")
-    parser.add_argument(
-        "--dataset",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name, glob or file, with options after a colon; repeatable",
-    )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name; its settings after a colon stay fixed; repeatable",
-    )
+    pairs(parser, "name; its settings after a colon stay fixed; repeatable")
     parser.add_argument(
         "--trials",
         type=int,
@@ -249,13 +120,13 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--study", metavar="NAME", help="name of a single study (default: data set, model and protocol)"
     )
-    _running(parser)
-    _where(parser)
-    _tracking(parser)
+    running(parser)
+    where(parser)
+    tracking(parser)
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "report",
         "report",
@@ -275,11 +146,11 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the leaderboards as LaTeX tables (booktabs)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with tables and plots")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write each figure as SVG, PDF and PNG")
-    _where(parser, data=False)
+    where(parser, data=False)
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "explain",
         "explain",
@@ -299,11 +170,11 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--case", type=int, action="append", metavar="N", help="a test case, from 0, repeatable (default: three)"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with drawings")
-    _where(parser)
+    where(parser)
 
 
 def _add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "reproduce",
         "reproduce",
@@ -321,12 +192,12 @@ def _add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--dataset", metavar="NAME", help="where a data file of one's own is now, with its options")
     parser.add_argument("--device", help="instead of the recorded one")
     parser.add_argument("--threads", type=int, metavar="N", help="instead of the recorded number")
-    _where(parser)
-    _tracking(parser)
+    where(parser)
+    tracking(parser)
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "export",
         "export_results",
@@ -339,11 +210,11 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models or variants")
     parser.add_argument("--no-artifacts", action="store_true", help="without fitted models")
     parser.add_argument("--with-failures", action="store_true", help="and why cells failed that are not finished")
-    _where(parser, data=False)
+    where(parser, data=False)
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "import",
         "import_results",
@@ -356,11 +227,11 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--tracking", metavar="URI", help="instead of a file: an MLflow store to read runs from")
     parser.add_argument("--dataset", action="append", default=[], metavar="GLOB", help="only these data sets")
     parser.add_argument("--suite", metavar="NAME", help="only what this suite ran")
-    _where(parser, data=False)
+    where(parser, data=False)
 
 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "list",
         "list_all",
@@ -373,7 +244,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_matrix(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "matrix",
         "matrix",
@@ -387,7 +258,7 @@ def _add_matrix(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "data",
         "data",
@@ -409,11 +280,11 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--mirror", metavar="URL", help="fetch from this folder of files instead of the original sources"
     )
-    _where(parser)
+    where(parser)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "check",
         "check",
@@ -423,11 +294,11 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "tsbench check dlinear:individual=true",
     )
     parser.add_argument("name", help="a model or data set")
-    _where(parser)
+    where(parser)
 
 
 def _add_sync(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "sync",
         "sync",
@@ -435,12 +306,12 @@ def _add_sync(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "tsbench sync",
         "tsbench sync --tracking http://server:5000",
     )
-    _where(parser, data=False)
-    _tracking(parser)
+    where(parser, data=False)
+    tracking(parser)
 
 
 def _add_ui(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "ui",
         "ui",
@@ -452,8 +323,8 @@ def _add_ui(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1, this machine only)"
     )
     parser.add_argument("--port", type=int, default=5000)
-    _where(parser, data=False)
-    _tracking(parser)
+    where(parser, data=False)
+    tracking(parser)
 
 
 if __name__ == "__main__":
