@@ -38,7 +38,7 @@ class Nearest(Model):
         "objects": {"neighbours": 32, "entries": 1024},  # paths that are drawn ask for many thousands of steps
         "histories": {"neighbours": 100},
     }
-    search_space: ClassVar = {"neighbours": IntDistribution(1, 200, log=True), "context": IntDistribution(1, 10)}
+    search_space: ClassVar = {"neighbours": IntDistribution(1, 200, log=True)}
 
     def __init__(self, task: Any, config: NeighbourConfig) -> None:
         super().__init__(task, config)

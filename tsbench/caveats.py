@@ -49,6 +49,9 @@ def caveats(rows: Sequence[Row], first: Result) -> list[str]:
         found.append(
             "the protocol leaves out the last partial batch, so models with other batch sizes see other windows"
         )
+    mixed = [row.variant for row in rows if len({r.get("measured", {}).get("processes", 1) for r in row.results}) > 1]
+    if mixed:
+        found.append(f"some seeds were trained by several processes and some by one: {', '.join(mixed)}")
     versions = {r["environment"]["torch"] for row in rows for r in row.results}
     if len(versions) > 1:
         found.append(f"made with different torch versions: {', '.join(sorted(versions))}")

@@ -42,6 +42,10 @@ class Contest:
     groups: list[list[str]]
     notes: list[str]
 
+    def words(self, pair: Comparison) -> str:
+        """What a pair's test says, if Friedman's lets any pair be called different."""
+        return pair.words if self.friedman < 0.05 else "not called different: Friedman's test finds nothing"
+
     @property
     def finding(self) -> str:
         """Friedman's test in words."""

@@ -8,6 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
 from tsbench.cell import Cell, identity, make_cell
 from tsbench.dataset import Dataset
 from tsbench.errors import UsageError
@@ -48,6 +50,7 @@ class Search:
         base = self.cell({}, FIRST_SEED)
         self.protocol = base.protocol
         values = {name: base.settings[name] for name in self.space}
+        self.space = {name: _with(space, values[name]) for name, space in self.space.items()}
         # Where the search begins: the default, as far as the space holds it ("as the data set has it" is in none).
         self.default = {name: value for name, value in values.items() if _inside(self.space[name], value)}
         about = identity(base, args.data)
@@ -108,6 +111,13 @@ class Search:
                     f"study {self.name!r} exists for something else ({known}); choose another --study name"
                 )
         return study
+
+
+def _with(space: BaseDistribution, default: Any) -> BaseDistribution:
+    """A choice among values, the default among them: recipes may have one of their own for a data set."""
+    if isinstance(space, CategoricalDistribution) and default is not None and default not in space.choices:
+        return CategoricalDistribution((*space.choices, default))
+    return space
 
 
 def _inside(choice: Any, value: Any) -> bool:

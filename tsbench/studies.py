@@ -166,7 +166,7 @@ class Gain:
         found = self.comparison
         if found.p is None or found.p >= 0.05:
             return found.words
-        better = ((found.difference or 0.0) > 0) == self.study.higher_is_better
+        better = (found.effect or 0.0) > 0  # the test is of ranks, and so is its direction
         corrected = f", Holm-corrected over {found.pairs} studies" if found.pairs > 1 else ""
         return f"{'better' if better else 'WORSE'} (p = {found.p:.2g}{corrected})"
 

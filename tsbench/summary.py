@@ -275,9 +275,9 @@ def _mark(rows: list[Row], reached: Row | None) -> None:
 
 def _latest(results: list[Result]) -> list[Result]:
     """One result a seed, all of the newest code and data: rows never mix results that differ in them."""
-    by_seed = {r["cell"]["seed"]: r for r in sorted(results, key=lambda r: r["finished"])}
-    newest = max(results, key=lambda r: r["finished"])
-    return [r for _, r in sorted(by_seed.items()) if _origin(r) == _origin(newest)]
+    in_order = sorted(results, key=lambda r: r["finished"])
+    by_seed = {r["cell"]["seed"]: r for r in in_order if _origin(r) == _origin(in_order[-1])}
+    return [r for _, r in sorted(by_seed.items())]
 
 
 def _origin(result: Result) -> tuple[str, str]:

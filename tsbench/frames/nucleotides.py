@@ -14,7 +14,9 @@ from tsbench.inputs import Codes
 from tsbench.parts.cutting import mean
 from tsbench.position import Positions
 from tsbench.rna.heads import HeadConfig, NucleotideHead, make_head
-from tsbench.rna.tokenizer import Tokens, make_tokenizer
+from tsbench.rna.tokenizer import Tokens
+from tsbench.rna.tokenizers.single import Single
+from tsbench.settings import NoSettings
 from tsbench.tasks.classification import Classification
 from tsbench.tasks.multilabel import MultiLabel
 from tsbench.tasks.nucleotide import MaskedNucleotides, NucleotideClassification, NucleotideRegression
@@ -44,7 +46,7 @@ class NucleotideFrame(Frame):
 
     def __init__(self, task: Any, config: FrameConfig, linear: bool) -> None:
         super().__init__(task, config, linear)
-        self.tokenizer = make_tokenizer("single")
+        self.tokenizer = Single(NoSettings())
         self.embedding = nn.Embedding(self.tokenizer.vocabulary, config.width)
         self.head = make_head(
             task, HeadConfig(width=config.width, pair_blocks=2, pair_dropout=0.0), self.tokenizer.longest
