@@ -1,6 +1,6 @@
-"""What the harness costs beside training: seconds a cell, size of the stores, time of the report, start of a command.
+"""What the harness costs beside training: seconds a cell, size of the stores, time of the report and of MLflow.
 
-python benchmarks/overhead.py                     # 1,000 cells without MLflow, then 1,000 with
+python benchmarks/overhead.py                     # 1,000 cells, sent to MLflow afterwards
 python benchmarks/overhead.py --cells 200 --without-mlflow
 """
 
@@ -20,17 +20,19 @@ from pathlib import Path
 from tsbench.store import Result, Store
 
 TSBENCH = [sys.executable, "-m", "tsbench.cli"]
+MODELS = ("linear:epochs=1", "nlinear:epochs=1", "dlinear:epochs=1", "linear:epochs=1,lr=0.01")
 
 
 def main() -> None:
-    """Run trivial cells, of which the harness is nearly all the cost, and report them."""
+    """Run trivial cells, of which the harness is nearly all the cost, report them and send them to MLflow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--cells", type=int, default=1000, help="a multiple of 4 (default: 1000)")
     parser.add_argument("--without-mlflow", action="store_true")
     args = parser.parse_args()
-    for tracking in ("none", "")[: 1 if args.without_mlflow else 2]:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(args.cells, tracking, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(args.cells, Path(folder))
+        if not args.without_mlflow:
+            send(args.cells, Path(folder))
     for label, command in (
         ("tsbench --help", [*TSBENCH, "--help"]),
         ("import torch", [sys.executable, "-c", "import torch"]),
@@ -39,31 +41,47 @@ def main() -> None:
         print(f"{label}: {runs[1]:.2f} CPU s (median of 3)", flush=True)
 
 
-def measure(cells: int, tracking: str, folder: Path) -> None:
-    """One command of that many cells, one of a single cell, whose cost is that of starting, and the reports."""
-    one, _ = seconds(run(1, tracking, folder / "one"), folder)
-    cpu, wall = seconds(run(cells, tracking, folder / "many"), folder)
-    results = list(Store(folder / "many").results())
+def measure(cells: int, folder: Path) -> None:
+    """A command of that many cells, one of few, whose cost is nearly that of starting, and the reports."""
+    few, many = len(MODELS), folder / "many"
+    started, _ = seconds(run(few, folder / "few"), folder)
+    cpu, wall = seconds(run(cells, many), folder)
+    results = list(Store(many).results())
     assert len(results) == cells
-    inside = sum(sum(result["cpu_seconds"].values()) for result in results)
-    told = f"MLflow {'on (SQLite)' if not tracking else 'off'}: {cells} cells in {cpu:.0f} CPU s, {wall:.0f} s wall; "
-    told += f"beside training {(cpu - one - inside) / (cells - 1):.4f} CPU s a cell, and {one:.1f} CPU s once; "
-    told += f"training waited {gaps(results) * 1000:.0f} ms (median) between cells"
-    print(told, flush=True)
-    for name in ("cells", "artifacts", "mlflow.db", "mlflow-artifacts"):
-        if size := sum(
-            f.stat().st_size for f in [folder / "many" / name, *(folder / "many" / name).rglob("*")] if f.is_file()
-        ):
-            print(f"  {name}: {size / 1024 / cells:.1f} kB a cell, {size / 2**20:.1f} MB")
+    inside, inside_few = (
+        sum(sum(result["cpu_seconds"].values()) for result in Store(at).results()) for at in (many, folder / "few")
+    )
+    beside = (cpu - inside - (started - inside_few)) / (cells - few)
+    print(f"{cells} cells: {cpu:.0f} CPU s, {wall:.0f} s wall, of which load, fit and scores {inside:.0f} CPU s")
+    print(f"  beside these {beside:.4f} CPU s a cell, and {started - inside_few - few * beside:.1f} CPU s once")
+    print(f"  training waited {gaps(results) * 1000:.0f} ms (median) between two cells")
+    print(f"  store: {size(many) / 1024 / cells:.1f} kB a cell, {size(many) / 2**20:.1f} MB", flush=True)
     for label, more in (("terminal", []), ("HTML", ["--html", "r.html"])):
         cpu, wall = seconds([*TSBENCH, "report", "--results", "many", *more], folder)
         print(f"  report, {label}: {cpu:.1f} CPU s, {wall:.1f} s wall", flush=True)
 
 
-def run(cells: int, tracking: str, results: Path) -> list[str]:
+def send(cells: int, folder: Path) -> None:
+    """What `tsbench sync` takes for all results, beside what it takes for few."""
+    few, before = len(MODELS), size(folder / "many")
+    started, _ = seconds([*TSBENCH, "sync", "--results", "few"], folder)
+    cpu, wall = seconds([*TSBENCH, "sync", "--results", "many"], folder)
+    print(
+        f"  MLflow (SQLite): {cpu:.0f} CPU s, {wall:.0f} s wall; {(cpu - started) / (cells - few):.4f} CPU s a result"
+    )
+    print(f"  its store: {(size(folder / 'many') - before) / 1024 / cells:.1f} kB a result", flush=True)
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def run(cells: int, results: Path) -> list[str]:
     """The command of that many trivial cells."""
-    command = [*TSBENCH, "run", "--dataset", "sktime/uschange/4", "--model", "linear:epochs=1", "--no-report"]
-    return [*command, "--seeds", str(cells), "--results", str(results), *(["--tracking", tracking] if tracking else [])]
+    command = [*TSBENCH, "run", "--dataset", "sktime/uschange/4", "--no-report", "--tracking", "none"]
+    command += [word for model in MODELS for word in ("--model", model)]
+    return [*command, "--seeds", str(cells // len(MODELS)), "--results", str(results)]
 
 
 def gaps(results: list[Result]) -> float:

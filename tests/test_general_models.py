@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsbench.cell import make_cell, recipe
+from tsbench.cell import _imported, make_cell, recipe
 from tsbench.cli import main
 from tsbench.contract import model_checks
 from tsbench.errors import UsageError
@@ -287,3 +287,7 @@ def test_every_suite_of_a_family_has_the_general_models() -> None:
     for name in ("quick", "ltsf", "uea", "rna", "gaze", "rec"):
         assert set(GENERAL) <= {model.partition(":")[0] for model in read_suite(name).models}
         assert all(find_datasets(pattern) for pattern in read_suite(name).datasets)
+
+
+def test_the_key_knows_the_tokenizer() -> None:
+    assert "tsbench.rna.tokenizers.single" in _imported("tsbench.frames.nucleotides")

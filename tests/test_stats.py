@@ -345,6 +345,32 @@ def held(scores: dict[str, list[float]], **more: Any) -> list[Contest]:
     return contests(boards(results))
 
 
+def test_no_pair_is_called_different_where_friedman_finds_nothing() -> None:
+    """One model always just below another, among five that change places: the pair alone would be significant."""
+    random = np.random.default_rng(1)
+    scores = {name: random.uniform(0.2, 0.9, 10).round(3).tolist() for name in "abcd"}
+    scores["e"] = [value - 0.01 for value in scores["a"]]
+    (contest,) = held(scores)
+    pair = next(c for c in contest.pairs if {c.first, c.second} == {"a", "e"})
+    assert pair.significant
+    assert contest.friedman > 0.05
+    assert contest.words(pair) == "not called different: Friedman's test finds nothing"
+    (real,) = held(PUBLISHED)
+    assert all(real.words(c) == c.words for c in real.pairs)
+
+
+def test_a_row_has_the_latest_run_of_the_newest_code_of_each_seed() -> None:
+    """Runs of older code count for nothing, even where they ended later than the same seed's run of the newest."""
+    new = {"code": "new"}
+    made = [
+        classified("m", 1, 0.9) | {"code": "old", "finished": "2026-01-03"},
+        classified("m", 1, 0.5) | new | {"finished": "2026-01-02"},
+        classified("m", 2, 0.7) | new | {"finished": "2026-01-04"},
+    ]
+    (board,) = boards(made)
+    assert board.rows[0].scores["accuracy"].values == (0.5, 0.7)
+
+
 def test_a_contest_of_published_scores() -> None:
     (contest,) = held(PUBLISHED)
     assert contest.ranks == pytest.approx(average_ranks(PUBLISHED, True))

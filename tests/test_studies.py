@@ -187,6 +187,15 @@ def arguments(folder: Path, results: Path) -> argparse.Namespace:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("dataset", ["generated/shop", "generated/search", "generated/hairpins"])
+def test_the_first_trial_holds_the_batch_size_of_a_recipe(dataset: str, tmp_path: Path) -> None:
+    """Which general choices need not have among them."""
+    args = arguments(tmp_path, tmp_path)
+    args.dataset, args.model = dataset, "transformer"
+    search = Search(args)
+    assert search.default["batch_size"] == search.cell({}, 1).settings["batch_size"]
+
+
 def _elsewhere(args: argparse.Namespace, number: int, outcome: Path) -> None:
     outcome.write_text(repr(attempt(args, number)))
 
