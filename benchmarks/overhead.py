@@ -20,7 +20,7 @@ from pathlib import Path
 from tsbench.store import Result, Store
 
 TSBENCH = [sys.executable, "-m", "tsbench.cli"]
-MODELS = ("linear:epochs=1", "nlinear:epochs=1", "dlinear:epochs=1", "linear:epochs=1,lr=0.01")
+MODELS = ("linear:epochs=1", "nlinear:epochs=1", "dlinear:epochs=1", "linear:epochs=1,lr=0.02")
 
 
 def main() -> None:

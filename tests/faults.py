@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +28,8 @@ from pathlib import Path
 
 import requests
 
-from tests.conftest import Running
+from tests.conftest import SHARED, Running
+from tests.test_download import Server
 from tsbench.plan import Suite, make_plan
 from tsbench.store import Store
 from tsbench.tracking import create_database
@@ -37,6 +39,7 @@ SEEDS = (2021, 2022, 2023, 2024, 2025)
 RUN = ("run", "--dataset", "sktime/airline/12", "--seeds", len(SEEDS), "--no-report")
 TEN = (*RUN, *(word for model in MODELS for word in ("--model", model)))
 FIVE = (*RUN, "--model", MODELS[0])
+TUNE = ("tune", *RUN[1:3], "--model", "dlinear:epochs=15", "--trials", "6", "--seeds", "1")
 ENDED = re.compile(r"^\[ *\d+/\d+\] (.+? seed \d+)  (?!.*by another runner)(?!FAILED)", re.MULTILINE)
 
 
@@ -95,6 +98,16 @@ class Ledger:
         self.lost += len(self.seen.keys() - times.keys())
         self.again += len(runs) - len(times)
 
+    def trials(self, wanted: int) -> int:
+        """Count the trials that ended, by Optuna, in place of cells; returns how many must have."""
+        import optuna
+
+        storage = f"sqlite:///{self.store.root / 'optuna.db'}"
+        (name,) = optuna.get_all_study_names(storage)
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+        self.seen = {str(trial.number): "" for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")}
+        return wanted
+
     def holder(self, key: str) -> int | None:
         """The process that is at a cell."""
         path = self.store.path("locks", f"{key}.lock")
@@ -133,11 +146,24 @@ def runner_killed(ledger: Ledger, luck: random.Random) -> int:
     return 10
 
 
+def worker_killed(ledger: Ledger, luck: random.Random) -> int:
+    """SIGKILL one of two workers."""
+    cells = keys(MODELS)
+    running = Running(ledger.folder, *TEN, "--jobs", 2)
+    ledger.until(luck.randint(1, 5), running)
+    while not (busy := [pid for key in cells if (pid := ledger.holder(key))]):
+        assert running.alive()
+    os.kill(luck.choice(busy), signal.SIGKILL)
+    ledger.end(running)
+    return 10
+
+
 def memory_eaten(ledger: Ledger, luck: random.Random) -> int:
     """SIGKILL whoever is at a certain cell, as the system does when memory runs out."""
     eater = "dlinear:epochs=1000000,patience=0"
-    command = (*RUN[:3], "--model", eater, "--model", MODELS[0], "--seeds", "3", "--no-report", "--jobs", 2)
-    victims = keys([eater], SEEDS[:3])
+    models = (word for model in (eater, *MODELS) for word in ("--model", model))
+    command = (*RUN[:3], *models, "--seeds", 1, "--no-report", "--jobs", 2)
+    victims = keys([eater], SEEDS[:1])
     running = Running(ledger.folder, *command)
     while running.alive():
         for pid in filter(None, map(ledger.holder, victims)):
@@ -145,7 +171,7 @@ def memory_eaten(ledger: Ledger, luck: random.Random) -> int:
             time.sleep(0.2)
         time.sleep(0.05)
     ledger.end(running)
-    return 3
+    return 2
 
 
 def memory_refused(ledger: Ledger, luck: random.Random) -> int:
@@ -201,6 +227,17 @@ def disk_full(ledger: Ledger, luck: random.Random) -> int:
     return 10
 
 
+def database_locked(ledger: Ledger, luck: random.Random) -> int:
+    """Another process holds the MLflow database for as long as the training takes; then the rest is sent."""
+    database = ledger.database()
+    hold = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE')"
+    with at_work([sys.executable, "-c", f"{hold}; print(flush=True); time.sleep(999)", str(database)]):
+        ledger.end(Running(ledger.folder, *FIVE, MLFLOW_TRACKING_URI=""))
+    ledger.end(Running(ledger.folder, "sync", MLFLOW_TRACKING_URI=""))
+    ledger.sent(f"sqlite:///{database}")
+    return 5
+
+
 def server_killed(ledger: Ledger, luck: random.Random) -> int:
     """SIGKILL the MLflow server while results are sent to it; started again, it is sent the rest."""
     with socket.socket() as probe:
@@ -220,6 +257,47 @@ def server_killed(ledger: Ledger, luck: random.Random) -> int:
         ledger.end(Running(ledger.folder, "sync", MLFLOW_TRACKING_URI=address))
     ledger.sent(store)
     return 5
+
+
+def tuner_killed(ledger: Ledger, luck: random.Random) -> int:
+    """SIGKILL a study; the same command goes on with it."""
+    running = Running(ledger.folder, *TUNE)
+    ledger.until(luck.randint(1, 4), running)
+    running.kill()
+    ledger.end(running)
+    ledger.end(Running(ledger.folder, *TUNE))
+    return ledger.trials(6)
+
+
+def two_tuners(ledger: Ledger, luck: random.Random) -> int:
+    """The same study twice at once."""
+    first = Running(ledger.folder, *TUNE)
+    time.sleep(luck.uniform(0, 0.5))
+    second = Running(ledger.folder, *TUNE)
+    ledger.end(first)
+    ledger.end(second)
+    return ledger.trials(6)
+
+
+def download_cut(ledger: Ledger, luck: random.Random) -> int:
+    """The server breaks off a file again and again, until a second command finds it well."""
+    file = "ltsf/national_illness.csv"
+    if not (SHARED / file).is_file():
+        raise Impossible(f"no real data: {SHARED} has no {file}")
+    server = Server()
+    server.content, server.breaks = (SHARED / file).read_bytes(), 99
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    fetch = ("data", "fetch", "ltsf/ili", "--mirror", f"http://127.0.0.1:{server.server_port}")
+    ledger.end(Running(ledger.folder, *fetch))
+    server.breaks = luck.randint(0, 2)
+    ledger.lost = (ledger.folder / "data" / file).exists()  # half a file under the name of a whole one
+    ledger.end(Running(ledger.folder, *fetch))
+    server.shutdown()
+    server.server_close()
+    ledger.end(Running(ledger.folder, "data", "check", "ltsf/ili"))
+    if (ledger.folder / "data" / file).read_bytes() == server.content:
+        ledger.seen = {file: ""}
+    return 1
 
 
 def keys(models: tuple[str, ...] | list[str], seeds: tuple[int, ...] = SEEDS) -> list[str]:
@@ -286,11 +364,16 @@ def disk(folder: Path, kilobytes: int) -> Iterator[Callable[[], object]]:
 
 FAULTS = {
     "the runner is killed": Fault(runner_killed, (-9, -9, -9, 0)),
+    "a worker is killed": Fault(worker_killed, (0,)),
     "memory runs out (killed)": Fault(memory_eaten, (1,), "its worker process died 2 times .killed.*memory ran out"),
     "memory runs out (refused)": Fault(memory_refused, (1,), "FAILED: memory ran out; use a smaller batch_size"),
     "two runners at once": Fault(two_runners, (0, 0)),
     "another process holds a cell": Fault(cell_locked, (0,)),
     "the loss is no number": Fault(loss_not_finite, (1,), "FAILED: .*try a lower lr"),
     "the MLflow server is killed": Fault(server_killed, (0, 0), "tsbench sync"),
+    "the MLflow database is locked": Fault(database_locked, (0, 0), "tsbench sync"),
+    "the tuner is killed": Fault(tuner_killed, (-9, 0)),
+    "two tuners at once": Fault(two_tuners, (0, 0)),
+    "a download breaks off": Fault(download_cut, (1, 0, 0), "Run the command again to continue"),
     "the disk is full": Fault(disk_full, (1, 0), "FAILED: the disk is full; make room"),
 }

@@ -197,7 +197,14 @@ def test_a_path_that_was_run_is_a_name_everywhere(folder: Path, tsbench: Command
 def test_a_cell_of_ones_own_data_is_explained_by_any_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(folder.parent / "results")
     cell = {"dataset": f"lab/{SCENES}", "model": "vsformer", "protocol": "by-image", "seed": 1}
-    found = {"key": "k", "cell": cell, "variant": "vsformer", "data": {"label": "scenes/lab"}, "finished": "1"}
+    found = {
+        "key": "k",
+        "status": "finished",
+        "cell": cell,
+        "variant": "vsformer",
+        "data": {"label": "scenes/lab"},
+        "finished": "1",
+    }
     store.write("k", found)
     store.path("artifacts", "k").mkdir(parents=True)
     monkeypatch.chdir(folder.parent)

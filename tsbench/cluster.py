@@ -7,7 +7,6 @@ the data folder under the same path; one that differs says so instead of computi
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import logging
@@ -23,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from tsbench.cell import Cell, identity
 from tsbench.environment import command_line
@@ -33,6 +32,7 @@ from tsbench.run import Options, new_result, run_cell
 from tsbench.store import Store
 
 LOOK_SECONDS = 10.0  # between two looks at which nodes there are
+MOST_LOST = 3  # trials in a row, before a study gives up: then it is the cluster that fails
 WAIT_SECONDS = 1.0  # for an answer, before we see again what other runners did
 
 
@@ -76,6 +76,7 @@ class Nodes:
         self.jobs: int | None = args.jobs
         self.ray = _connect(args.address)
         self.out: dict[Any, Any] = {}  # what Ray promised, and what it is for
+        self._tasks: dict[Callable[..., Answer], Any] = {}  # as Ray knows them: each is sent to nodes once
         self._slots, self._looked = 0, 0.0
         if not self.slots:
             there = "; ".join(_told(node["Resources"]) for node in self._alive()) or "none"
@@ -107,7 +108,8 @@ class Nodes:
     def send(self, what: Any, task: Callable[..., Answer], *arguments: Any) -> None:
         """Send a task; `what` comes back with its answer."""
         need = self.needs
-        remote = self.ray.remote(task).options(
+        known = self._tasks.setdefault(task, self.ray.remote(task))
+        remote = known.options(
             num_cpus=need.cpus, num_gpus=need.gpus, memory=need.memory or None, max_retries=MOST_DEATHS - 1
         )
         self.out[remote.remote(Path.cwd(), *arguments)] = what
@@ -194,21 +196,38 @@ def run_cells_on(nodes: Nodes, cells: Cells, store: Store, options: Options, wat
                 watch("elsewhere", key)
                 continue
             watch("start", key)
-            nodes.send((key, lock), cell_on_node, cell, key, identity(cell, options.data), options)
+            try:
+                nodes.send((key, lock), cell_on_node, cell, key, identity(cell, options.data), options)
+            except (TsbenchError, OSError) as error:  # its data are gone since the plan was made
+                _ended(cells, key, lock, str(error), store, options, watch)
         for (key, lock), answer in nodes.answers():
-            if isinstance(answer, str):
-                failed = {"status": "failed", "reason": answer}
-                store.write_failure(key, new_result(cells[key], key, options) | failed)
-            else:
-                _keep(answer, store)
-            lock.release()
-            watch("failed" if not (done := store.read(key)) else done["status"], key)
+            _ended(cells, key, lock, answer, store, options, watch)
+
+
+def _ended(
+    cells: Cells, key: str, lock: FileLock, answer: Answer | str, store: Store, options: Options, watch: Watcher
+) -> None:
+    """Keep an answer, or record why there is none, and let the cell go."""
+    reason = answer if isinstance(answer, str) else ""
+    if not isinstance(answer, str):
+        try:
+            _keep(answer, store)
+        except OSError as error:  # a full disk costs the cells that end while it is full, and no other
+            reason = f"its result could not be kept: {error}"
+    if reason:
+        with contextlib.suppress(OSError):
+            store.write_failure(key, new_result(cells[key], key, options) | {"status": "failed", "reason": reason})
+    lock.release()
+    watch("failed" if not (done := store.read(key)) else done["status"], key)
 
 
 def _keep(answer: Answer, store: Store) -> None:
-    """Write what a task returned, results last: a cell is finished when all of it is here."""
+    """Write what a task returned, results last: a cell is finished when all of it is here. What is, stays."""
     for name, content in sorted(answer.files.items()):  # artifacts, cells, failures
-        kind, key = Path(name).parts[0], Path(name).stem
+        kind = Path(name).parts[0]
+        key = Path(name).parts[1] if kind == "artifacts" else Path(name).stem
+        if store.finished(key):  # another trial of the same settings was faster
+            continue
         if kind == "artifacts":
             store.root.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
             store.root.joinpath(name).write_bytes(content)
@@ -285,27 +304,31 @@ def tune_on(nodes: Nodes, args: Namespace) -> None:
         UsageError: nodes could not reach the study's storage.
     """
     from tsbench.search import Search
-    from tsbench.tune import Outcome, ask, tell
+    from tsbench.tune import ask, lose, tell
 
     search = Search(args)
     if search.storage.startswith("sqlite") and len(nodes.hosts) > 1:
         raise UsageError("a study on several machines needs --storage postgresql://USER@HOST/NAME, which all can reach")
     device, threads = placed(args)
     there = Namespace(**{**vars(args), "storage": search.storage, "device": device, "threads": threads})
-    study = search.open_study()
+    study, lost = search.open_study(), 0
     while (asked := "wait" if nodes.full else ask(search, study)) != "enough":
         if asked != "wait":
             nodes.send(asked, trial_on_node, there, asked.number)
             continue
         for trial, answer in nodes.answers():
             if isinstance(answer, str):
-                tell(search, study, trial, Outcome("", "failed", None, answer, (0.0, 0.0)))
+                lose(study, trial, answer)
+                lost += 1
+                if lost >= MOST_LOST:
+                    raise TsbenchError(f"{lost} trials in a row were lost: {answer}. The same command continues.")
             else:
+                lost = 0
                 _keep(answer, search.store)
                 tell(search, study, trial, answer.value)
 
 
-def options_on(args: argparse.Namespace, options: Options) -> Options:
+def options_on(args: Namespace, options: Options) -> Options:
     """The same options for cells on nodes."""
     device, threads = placed(args)
     return replace(options, device=device, threads=threads)

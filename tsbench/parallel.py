@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -81,8 +80,14 @@ def follow(args: argparse.Namespace) -> int:
             dist.destroy_process_group()
             return 0
         if not isinstance(said[0], ranks.Over):
-            with suppress(ranks.Abandoned, Diverged):
+            try:
                 _train(*said[0], options)
+            except (ranks.Abandoned, Diverged):
+                continue
+            except Exception:  # a failure that rank 0 met too, and records, ends no more than the cell
+                dist.broadcast_object_list(said, src=0)
+                if not isinstance(said[0], ranks.Over):
+                    raise
 
 
 def _train(cell: Cell, key: str, options: Options) -> None:

@@ -115,7 +115,8 @@ class Search:
 
 def _with(space: BaseDistribution, default: Any) -> BaseDistribution:
     """A choice among values, the default among them: recipes may have one of their own for a data set."""
-    if isinstance(space, CategoricalDistribution) and default is not None and default not in space.choices:
+    named = isinstance(space, CategoricalDistribution) and isinstance(default, str | int | float)
+    if named and default not in space.choices:
         return CategoricalDistribution((*space.choices, default))
     return space
 

@@ -67,7 +67,7 @@ def record(search: Search, study: optuna.Study, finished: bool = False) -> None:
             "trials": len(over),
             "pruned": states.count("pruned"),
             "failed": states.count("failed"),
-            "killed": sum(t.state.name == "FAIL" and LOCK in t.user_attrs and KEY not in t.user_attrs for t in trials),
+            "killed": sum(t.state.name == "FAIL" and LOCK in t.user_attrs for t in trials) - states.count("failed"),
             "best_value": study.best_value,
             "best": rounded(study.best_params),
             "history": [_trial(t) for t in over],

@@ -163,7 +163,8 @@ def _attempt(search: Search, study: optuna.Study, number: int) -> Outcome:
     while (status := run_cell(cell, key, search.store, options)) == "busy":
         time.sleep(0.2)  # another process tries the same settings; its result will serve
     result = search.store.failure(key) if status == "failed" else search.store.read(key)
-    assert result is not None
+    if result is None:  # as on a full disk
+        return Outcome(key, "failed", None, "it failed, and its reason could not be recorded", (0.0, 0.0))
     value = result["scores"]["validation"][search.metric] if result["status"] == "finished" else None
     took = round(sum(result["seconds"].values()), 4), round(sum(result["cpu_seconds"].values()), 4)
     return Outcome(key, result["status"], value, result.get("reason", ""), took)
@@ -189,6 +190,13 @@ def tell(search: Search, study: optuna.Study, asked: Asked, outcome: Outcome) ->
     record(search, study)
 
 
+def lose(study: optuna.Study, asked: Asked, reason: str) -> None:
+    """A trial's machine failed, not its settings: it uses up no budget, and its settings are queued once more."""
+    print(f"[trial {asked.number}] lost: {reason}", flush=True)
+    _queue_again(study, study.get_trials(deepcopy=False)[asked.number])
+    asked.lock.release()
+
+
 def _trial(study: optuna.Study, number: int) -> optuna.trial.Trial:
     """A trial that anybody asked for; Optuna offers no other way to one by its number."""
     import optuna
@@ -212,11 +220,18 @@ def _revive(search: Search, study: optuna.Study) -> None:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        killed = [t for t in study.get_trials(deepcopy=False) if t.params == trial.params and t.state.name == "FAIL"]
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        if not killed:  # a setting that kills its process twice is not tried a third time
-            study.enqueue_trial(trial.params)
+        _queue_again(study, trial)
         lock.release()
+
+
+def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Fail a trial without a reason of its own; settings that were lost twice are not tried a third time."""
+    import optuna
+
+    lost = [t for t in study.get_trials(deepcopy=False) if t.params == trial.params and t.state.name == "FAIL"]
+    study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    if not lost:
+        study.enqueue_trial(trial.params)
 
 
 def _running(trials: list[FrozenTrial]) -> list[FrozenTrial]:
