@@ -81,13 +81,34 @@ class Browser:
             await asyncio.sleep(0.5)
             if await self.run(shown):
                 break
+        else:
+            raise SystemExit(f"{address} did not show in {PATIENCE} s: {shown}")
         await asyncio.sleep(3)
+
+    async def click(self, found: str) -> None:
+        """Click, as a mouse does, on what a JavaScript expression finds, once it is there."""
+        place = f"""(() => {{ const found = {found}; if (!found) return null; found.scrollIntoView({{block: 'nearest'}});
+            const r = found.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
+        for _ in range(PATIENCE * 2):
+            if at := await self.run(place):
+                break
+            await asyncio.sleep(0.5)
+        else:
+            raise SystemExit(f"nothing to click on in {PATIENCE} s: {found}")
+        for event, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
+            await self.call("Input.dispatchMouseEvent", type=event, x=at[0], y=at[1], button=button, clickCount=1)
+        await asyncio.sleep(1.5)
 
     async def shoot(self, path: Path) -> None:
         """Write what is seen as PNG."""
         answer = await self.call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(answer["data"]))
         print(f"{path}: {path.stat().st_size // 1000} kB", flush=True)
+
+
+def having(selector: str, text: str) -> str:
+    """JavaScript that finds the element whose text this is."""
+    return f"[...document.querySelectorAll({json.dumps(selector)})].find(e => e.innerText.trim() == {json.dumps(text)})"
 
 
 def state(**changes: Any) -> dict[str, Any]:
@@ -120,6 +141,12 @@ async def view(browser: Browser, ui: str, experiment: str, mode: str, kept: dict
     await browser.open(f"{ui}/#/experiments/{experiment}/runs?{query}&compareRunsMode={mode}", shown)
 
 
+async def compare(browser: Browser) -> None:
+    """Tick all runs of a table and compare them."""
+    await browser.click("document.querySelector('[aria-label=\"Select all runs\"]')")
+    await browser.click(having("button", "Compare"))
+
+
 async def take(args: argparse.Namespace) -> None:
     """All screenshots."""
     client = MlflowClient(args.ui)
@@ -129,11 +156,8 @@ async def take(args: argparse.Namespace) -> None:
     experiment = found.experiment_id
     on = f'params.dataset = "{args.dataset}"'
     table = "document.querySelectorAll('[role=row]').length > 2"
-    chart = "document.querySelectorAll('.js-plotly-plot .trace, .parcoords').length > 0"
+    chart = "document.querySelectorAll('.js-plotly-plot .trace').length > 0"
     columns = ["tags.`best`", "metrics.`models`", "metrics.`test/mse`", "metrics.`std/test/mse`", "metrics.`seeds`"]
-
-    def seeds(filter: str) -> list[str]:
-        return [r.info.run_id for r in client.search_runs([experiment], filter, order_by=["params.variant"])]
 
     async with Browser(args.chromium, args.debugging_port) as browser:
         kept = state(searchFilter='tags.level = "dataset"', selectedColumns=columns)
@@ -147,42 +171,31 @@ async def take(args: argparse.Namespace) -> None:
         await view(browser, args.ui, experiment, "TABLE", kept, table)
         await browser.shoot(args.into / "mlflow-models.png")
 
-        wanted = seeds(f'tags.level = "seed" and {on} and attributes.status = "FINISHED"')
-        query = f"runs={quote(json.dumps(wanted))}&experiments={quote(json.dumps([experiment]))}"
-        await browser.open(f"{args.ui}/#/compare-runs?{query}", "document.body.innerText.includes('Box Plot')")
-        await browser.run("[...document.querySelectorAll('[role=tab]')].find(t => t.innerText == 'Box Plot')"
-                          ".dispatchEvent(new MouseEvent('mousedown', {bubbles: true, button: 0}))")  # fmt: skip
-        await asyncio.sleep(4)
+        # Sorted by a score, so that the UI shows the runs found alone; by time it adds those above them.
+        by_score = {"orderByKey": "metrics.`test/mse`", "selectedColumns": columns[2:3]}
+        kept = state(searchFilter=f'tags.level = "seed" and {on}', **by_score)
+        await view(browser, args.ui, experiment, "TABLE", kept, table)
+        await compare(browser)
+        await browser.click(having("[role=tab]", "Box Plot"))
+        for axis, name in (("x", "variant"), ("y", "test/mse")):
+            await browser.click(f"document.querySelector('#{axis}-axis-selector')")
+            await browser.click(having("[role=option]", name))
         await browser.shoot(args.into / "mlflow-spread.png")
 
-        section = {"uuid": "s", "name": "curves", "display": True, "isReordered": False, "deleted": False}
-        card = {"uuid": "c", "metricSectionId": "s", "deleted": False, "isGenerated": False}
-        line = card | {
-            "type": "LINE", "metricKey": "epoch/validation_mse", "selectedMetricKeys": ["epoch/validation_mse"],
-            "scaleType": "linear", "xAxisKey": "step", "xAxisScaleType": "linear", "lineSmoothness": 0,
-            "selectedXAxisMetricKey": "", "selectedYAxisMetricKey": ["epoch/validation_mse"], "runsCountToCompare": 30,
-            "range": {"xMin": None, "xMax": None, "yMin": None, "yMax": None}, "displayPoints": None,
-            "displayName": "validation mse by epoch", "yAxisKey": "metric",
-        }  # fmt: skip
         group = {"aggregateFunction": "average", "groupByKeys": [{"groupByData": "variant", "mode": "param"}]}
-        kept = state(
-            searchFilter=f'tags.level = "seed" and {on}', groupBy=group, compareRunCharts=[line],
-            compareRunSections=[section],
-        )  # fmt: skip
-        await view(browser, args.ui, experiment, "CHART", kept, chart)
+        trained = f'tags.level = "seed" and {on} and metrics.`epoch/validation_mse` > 0'
+        await view(browser, args.ui, experiment, "CHART", state(searchFilter=trained, groupBy=group, **by_score), chart)
+        await browser.click("document.querySelector('input[placeholder=\"Search metric charts\"]')")
+        await browser.call("Input.insertText", text="epoch/validation_mse")
+        await asyncio.sleep(3)
+        await browser.click("document.querySelector('[data-component-id=fullscreen_button_chartcard]')")
         await browser.shoot(args.into / "mlflow-curves.png")
 
-        trials = f'tags.level = "trial" and params.study = "{args.study}"'
-        parallel = card | {
-            "type": "PARALLEL", "selectedParams": args.settings, "selectedMetrics": ["validation/mse"],
-            "runsCountToCompare": 100, "showAllRuns": False, "displayName": "settings of the trials",
-        }  # fmt: skip
-        section = section | {"name": "trials"}
-        kept = state(
-            searchFilter=f'{trials} and attributes.status = "FINISHED"', compareRunCharts=[parallel],
-            compareRunSections=[section],
-        )  # fmt: skip
-        await view(browser, args.ui, experiment, "CHART", kept, chart)
+        trials = f'tags.level = "trial" and params.study = "{args.study}" and attributes.status = "FINISHED"'
+        by_score = {"orderByKey": "metrics.`validation/mse`", "selectedColumns": ["metrics.`validation/mse`"]}
+        await view(browser, args.ui, experiment, "TABLE", state(searchFilter=trials, **by_score), table)
+        await compare(browser)
+        await browser.click(having("[role=tab]", "Parallel Coordinates Plot"))
         await browser.shoot(args.into / "mlflow-importance.png")
 
 
@@ -192,7 +205,6 @@ def main() -> int:
     parser.add_argument("--ui", default="http://127.0.0.1:5000", help="(default: http://127.0.0.1:5000)")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="one with several models and seeds")
     parser.add_argument("--study", required=True, metavar="NAME", help="a study on it")
-    parser.add_argument("--settings", nargs="+", default=["set.lr", "set.moving_average"], metavar="set.NAME")
     parser.add_argument("--into", type=Path, default=Path("docs/images"), metavar="DIR")
     parser.add_argument("--chromium", default="chromium", help="program (default: chromium)")
     parser.add_argument("--debugging-port", type=int, default=9377)

@@ -1,6 +1,6 @@
 """Faults, done to real processes: each leaves a ledger of what was finished, lost and done twice.
 
-`test_faults.py` does each once, `benchmarks/faults.py` many times.
+`test_faults.py` does the short ones once, `benchmarks/faults.py` all many times.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ import pytest
 from tests.faults import FAULTS, Impossible, Ledger
 from tsbench.store import write_json
 
-
-LONG = ("tuner", "database")  # left to benchmarks/faults.py; test_tune.py kills a tuner and shares a study
+LONG = ("tuner", "MLflow")  # left to benchmarks/faults.py; test_tune.py and test_tracking.py test their parts
 
 
 @pytest.mark.slow

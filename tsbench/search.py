@@ -115,10 +115,9 @@ class Search:
 
 def _with(space: BaseDistribution, default: Any) -> BaseDistribution:
     """A choice among values, the default among them: recipes may have one of their own for a data set."""
-    named = isinstance(space, CategoricalDistribution) and isinstance(default, str | int | float)
-    if named and default not in space.choices:
-        return CategoricalDistribution((*space.choices, default))
-    return space
+    if not isinstance(space, CategoricalDistribution) or not isinstance(default, str | int | float):
+        return space
+    return space if default in space.choices else CategoricalDistribution((*space.choices, default))
 
 
 def _inside(choice: Any, value: Any) -> bool:
