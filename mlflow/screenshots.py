@@ -87,7 +87,8 @@ class Browser:
 
     async def click(self, found: str) -> None:
         """Click, as a mouse does, on what a JavaScript expression finds, once it is there."""
-        place = f"""(() => {{ const found = {found}; if (!found) return null; found.scrollIntoView({{block: 'nearest'}});
+        place = f"""(() => {{ const found = {found}; if (!found) return null;
+            found.scrollIntoView({{block: 'nearest'}});
             const r = found.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
         for _ in range(PATIENCE * 2):
             if at := await self.run(place):
