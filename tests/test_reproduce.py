@@ -285,4 +285,4 @@ def test_a_damaged_record_is_said_to_be_one(made: Store, tmp_path: Path) -> None
 
 def test_passwords_in_addresses_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["tsbench", "tune", "--storage", "postgresql://me:se@cret@host/optuna"])
-    assert command_line() == "tsbench tune --storage postgresql://***@host/optuna"
+    assert command_line() == "tsbench tune --storage 'postgresql://me:***@host/optuna'"

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
 from tests.conftest import Command, Running, commands_in
-from tsbench.search import Search, shown
+from tsbench.address import shown
+from tsbench.search import Search
 from tsbench.store import Store, read_json
 from tsbench.studies import Study, gains, studies, table
 from tsbench.study_charts import Axis
@@ -234,6 +235,10 @@ def test_budgets_hold_where_locks_do_not_reach(tmp_path: Path) -> None:
     ("url", "seen"),
     [
         ("postgresql://me:secret@host:5432/optuna", "postgresql://me:***@host:5432/optuna"),
+        ("postgresql://me:se/cr@et@host/optuna", "postgresql://me:***@host/optuna"),
+        ("postgresql://host/optuna?user=me&password=secret", "postgresql://host/optuna?user=me&password=***"),
+        ("--tracking=http://me:secret@host:5000", "--tracking=http://me:***@host:5000"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("postgresql://me@host/optuna", "postgresql://me@host/optuna"),
         ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),
     ],

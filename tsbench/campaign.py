@@ -11,11 +11,12 @@ import statistics
 from argparse import Namespace
 from typing import Any
 
+from tsbench.address import shown
 from tsbench.cell import identity, key_of
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.plan import FIRST_SEED, Plan, Skipped, Suite, dataset_spec, make_plan, own_settings, parse_seeds
 from tsbench.registry import find_datasets, find_model
-from tsbench.search import Search, shown
+from tsbench.search import Search
 from tsbench.session import parse_settings, run_all, tracking
 from tsbench.settings import format_spec, parse_spec
 from tsbench.store import Store

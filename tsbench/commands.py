@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tsbench import parallel, registry
+from tsbench.address import shown
 from tsbench.cell import Cell
 from tsbench.dataset import Dataset, Source, find_file
 from tsbench.errors import MissingData, TsbenchError, UsageError
@@ -251,7 +252,7 @@ def sync(args: argparse.Namespace) -> int:
 
     store = Store(args.results)
     uri = tracking_uri(store, args.tracking)
-    print(f"{send(store, uri)} runs sent to MLflow at {uri}")
+    print(f"{send(store, uri)} runs sent to MLflow at {shown(uri)}")
     return 0
 
 
@@ -262,7 +263,7 @@ def ui(args: argparse.Namespace) -> int:
     store = Store(args.results)
     uri = tracking_uri(store, args.tracking)
     if uri.startswith("http"):
-        print(f"the store is a server with a UI of its own: {uri}")
+        print(f"the store is a server with a UI of its own: {shown(uri)}")
         return 0
     if uri.startswith("sqlite:///"):
         create_database(Path(uri.removeprefix("sqlite:///")))
@@ -273,7 +274,8 @@ def ui(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UsageError(f"--host {args.host} --port {args.port}: {error.strerror}; try another --port") from None
     print(
-        f"MLflow UI on {uri}: http://{args.host}:{args.port} in some seconds, under 'Training runs'; Ctrl-C ends it",
+        f"MLflow UI on {shown(uri)}: http://{args.host}:{args.port} in some seconds, under 'Training runs'; "
+        "Ctrl-C ends it",
         flush=True,
     )
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import resource
 import shlex
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 import tsbench
+from tsbench.address import shown
 
 PACKAGES = (
     "torch",
@@ -54,7 +54,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
 def command_line() -> str:
     """The command that this process or its parent was started with; passwords in addresses are left out."""
-    return re.sub(r"//[^/\s]+@", "//***@", shlex.join(sys.argv))
+    return shlex.join(map(shown, sys.argv))
 
 
 def _version(package: str) -> str | None:

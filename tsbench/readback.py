@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tsbench.address import shown
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.record import read_record
 from tsbench.store import Result
@@ -55,7 +56,7 @@ def fetched_run(uri: str, run_id: str) -> Iterator[Path]:
     client = _client(uri)
     with tempfile.TemporaryDirectory(prefix="tsbench-run-") as folder:
         if _fetch(client, uri, run_id, Path(folder)) is None:
-            raise UsageError(f"run {run_id} of MLflow at {uri} has no result.json; name the run of one cell")
+            raise UsageError(f"run {run_id} of MLflow at {shown(uri)} has no result.json; name the run of one cell")
         yield Path(folder)
 
 
@@ -109,4 +110,4 @@ def _reachable(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         told = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        raise TsbenchError(f"MLflow at {uri}: {told}") from error
+        raise TsbenchError(f"MLflow at {shown(uri)}: {told}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from tsbench.address import shown
 from tsbench.cell import Cell, identity, make_cell
 from tsbench.dataset import Dataset
 from tsbench.errors import UsageError
@@ -157,11 +158,6 @@ def connect(url: str) -> optuna.storages.RDBStorage:
                 raise UsageError(f"--storage {shown(url)} cannot be used: {str(error).splitlines()[0]}") from None
             time.sleep(0.2 * 2**race)
     raise AssertionError("the last race returns or raises")
-
-
-def shown(url: str) -> str:
-    """A storage's URL without its password, for people and records."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
 
 
 def _name(about: str) -> str:

@@ -6,9 +6,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from tsbench.address import shown
 from tsbench.plan import FIRST_SEED, dataset_spec
 from tsbench.registry import dataset_label
-from tsbench.search import Search, rounded, shown
+from tsbench.search import Search, rounded
 from tsbench.store import write_json
 
 if TYPE_CHECKING:

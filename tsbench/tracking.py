@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from tsbench.address import shown
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.store import Result, Store, read_json, write_json
 
@@ -37,6 +38,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 POLL_SECONDS = 1.0
+FOLLOWED = "TSBENCH_FOLLOWED"  # environment variable: where the follower sends results
 MOST_PROBLEMS = 3  # in a row from the start: then the store is down
 
 
@@ -56,14 +58,14 @@ class Follower:
 
     def __init__(self, store: Store, uri: str) -> None:
         self.store, self.uri = store, uri
-        command = [sys.executable, "-m", "tsbench.tracking", str(store.root), uri]
+        command = [sys.executable, "-m", "tsbench.tracking", str(store.root)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**ENVIRONMENT, **os.environ},
+            env={**ENVIRONMENT, **os.environ, FOLLOWED: uri},  # arguments may be seen by other users
             start_new_session=True,
         )
 
@@ -86,9 +88,9 @@ class Follower:
             thread.join(0.1)
         if self.process.poll() is None:
             self.process.kill()
-            return f"MLflow at {self.uri} is slow; what it misses is sent by `tsbench sync`"
+            return f"MLflow at {shown(self.uri)} is slow; what it misses is sent by `tsbench sync`"
         thread.join(5)
-        return said[-1] if said else f"MLflow at {self.uri} could not be used; try `tsbench sync`"
+        return said[-1] if said else f"MLflow at {shown(self.uri)} could not be used; try `tsbench sync`"
 
 
 def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
@@ -105,7 +107,7 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
         try:
             tracker = Tracker(store, uri)
         except Exception as error:  # whatever a store or network can raise: the results stay where they are
-            raise TsbenchError(f"MLflow at {uri}: {_first_line(error)}") from error
+            raise TsbenchError(f"MLflow at {shown(uri)}: {_first_line(error)}") from error
         jobs = [partial(tracker.send, name, result) for name, result in unsent(store, uri)]
         jobs += [partial(tracker.send_study, path) for path in _unsent_studies(store, uri)]
         for job in [*jobs, partial(tracker.update_parents)]:  # one that fails does not keep back the others
@@ -118,7 +120,7 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
                 if len(problems) >= MOST_PROBLEMS and not sent:
                     break
     if problems:
-        raise TsbenchError(f"MLflow at {uri}: {sent} sent, {len(problems)} not: {problems[0]}")
+        raise TsbenchError(f"MLflow at {shown(uri)}: {sent} sent, {len(problems)} not: {problems[0]}")
     return sent
 
 
@@ -287,7 +289,7 @@ class Tracker:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    return shown(str(error).splitlines()[0][:300]) if str(error) else type(error).__name__
 
 
 def create_database(path: Path) -> None:
@@ -340,4 +342,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    follow(Store(sys.argv[1]), sys.argv[2])
+    follow(Store(sys.argv[1]), os.environ[FOLLOWED])

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tsbench.address import shown
 from tsbench.archive import NAMES, write_archive
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.receiver import Receiver, is_meant, matches
@@ -77,7 +78,7 @@ def import_command(args: argparse.Namespace) -> int:
 
             for result, model in runs(args.tracking):
                 into.take_run(result, model)
-    source = args.file or f"MLflow at {args.tracking}"
+    source = args.file or f"MLflow at {shown(args.tracking)}"
     print(f"from {source} into {into.store.root}: {_counts(into.taken) or 'nothing new'}")
     if into.there:
         print(f"there already: {_counts(into.there)}")

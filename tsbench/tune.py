@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from tsbench.address import shown
 from tsbench.cell import identity, key_of
 from tsbench.errors import Pruned, TsbenchError
 from tsbench.executor import exit_with_parent
 from tsbench.plan import FIRST_SEED
 from tsbench.run import Options, run_cell
-from tsbench.search import Search, rounded, shown
+from tsbench.search import Search, rounded
 from tsbench.study_file import KEY, LOCK, REASON, SECONDS, cpu_seconds, ended, record
 
 if TYPE_CHECKING:
