@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,25 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.Ca
     assert main(["import", "--tracking", address, "--results", str(tmp_path / "r")]) == 2
     assert "no MLflow store" in capsys.readouterr().err
     assert not (tmp_path / "no.db").exists()
+
+
+def test_runs_of_others_and_damaged_ones_keep_nothing_back(
+    made: Store, sent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    database = tmp_path / "copy.db"
+    with sqlite3.connect(sent.removeprefix("sqlite:///")) as source, sqlite3.connect(database) as copy:
+        source.backup(copy)
+    client = MlflowClient(f"sqlite:///{database}")
+    damaged = client.create_run(client.get_experiment_by_name("tsbench/sktime").experiment_id)
+    other = client.create_run(client.create_experiment("theirs", (tmp_path / "theirs").as_uri()))
+    client.set_tag(damaged.info.run_id, "tsbench.key", "x")
+    for run in (damaged, other):
+        client.log_text(run.info.run_id, '{"format": 1}', "result.json")
+        client.set_terminated(run.info.run_id)
+    assert main(["import", "--tracking", f"sqlite:///{database}", "--results", str(tmp_path / "r")]) == 1
+    told = capsys.readouterr().out
+    assert f"left out: run {damaged.info.run_id}: result.json" in told
+    assert other.info.run_id not in told
+    assert results(tmp_path / "r") == results(made.root)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import gzip
 import hashlib
 import io
 import json
 import multiprocessing
+import operator
 import os
 import pickle
 import shutil
@@ -30,6 +33,7 @@ from tsbench.archive import read_archive, write_archive
 from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.errors import TsbenchError, UsageError
 from tsbench.receiver import Receiver
+from tsbench.record import DATA_FIELDS, TEST_FIELDS, check_record
 from tsbench.registry import find_datasets
 from tsbench.run import Options, run_cell
 from tsbench.store import Store, read_json, write_json
@@ -390,6 +394,18 @@ def test_a_file_that_is_no_result_is_refused(edit: dict[str, Any], said: str, ma
     with pytest.raises(TsbenchError, match=said):
         take(tmp_path / "a.zip", tmp_path / "r")
     assert tree(tmp_path / "r") == {}
+
+
+@pytest.mark.parametrize("name", [*DATA_FIELDS, *TEST_FIELDS])
+def test_a_record_without_what_reports_read_is_refused(name: str, made: Store) -> None:
+    """Else one imported file would end every report."""
+    result = next(r for r in made.results() if r["status"] == "finished" and r["cell"]["test"])
+    assert check_record(result, "here") == result
+    changed = copy.deepcopy(result)
+    *parents, last = name.split(".")
+    functools.reduce(operator.getitem, parents, changed).pop(last)
+    with pytest.raises(TsbenchError, match=f"`{name}`"):
+        check_record(changed, "here")
 
 
 class Boom:

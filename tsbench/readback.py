@@ -25,21 +25,30 @@ PAGE = 200  # runs asked for at once
 PARTS = ("model/model.json", "model/weights.pt")
 
 
-def runs(uri: str) -> Iterator[tuple[Result, Path | None]]:
+class Damaged(TsbenchError):
+    """What a run holds is no result, or not whole."""
+
+
+def runs(uri: str, left: list[str]) -> Iterator[tuple[Result, Path | None]]:
     """Every result of a store, the latest first, with the folder of its model while the caller looks at it.
 
-    Runs without a result file, such as parents of studies, and runs that did not end are passed over.
+    Runs of others, parents of ours and runs that did not end are passed over; damaged ones are told to `left`.
 
     Raises:
-        TsbenchError: the store cannot be used, or a result file is damaged.
+        TsbenchError: the store cannot be used.
     """
     client = _client(uri)
     with _reachable(uri):
-        experiments = [found.experiment_id for found in client.search_experiments(max_results=1000)]
+        ours = client.search_experiments(max_results=1000, filter_string="name LIKE 'tsbench/%'")
+        experiments = [found.experiment_id for found in ours]  # one a family
         found = list(_ended(client, experiments))
     for run in tqdm(found, unit="run", desc="reading", leave=False, disable=None):
         with tempfile.TemporaryDirectory(prefix="tsbench-import-") as folder:
-            result = _fetch(client, uri, run.info.run_id, Path(folder))
+            try:
+                result = _fetch(client, uri, run.info.run_id, Path(folder))
+            except Damaged as error:
+                left.append(str(error))
+                continue
             if result is not None:
                 model = Path(folder) / "model"
                 yield result, model if model.is_dir() else None
@@ -78,7 +87,7 @@ def _ended(client: Any, experiments: list[str]) -> Iterator[Any]:
         page = client.search_runs(
             experiments, max_results=PAGE, order_by=["attributes.end_time DESC"], page_token=token
         )
-        yield from (run for run in page if run.info.status in ENDED)
+        yield from (run for run in page if run.info.status in ENDED and "tsbench.key" in run.data.tags)
         if not (token := page.token):
             return
 
@@ -90,14 +99,17 @@ def _fetch(client: Any, uri: str, run_id: str, folder: Path) -> Result | None:
         if "result.json" not in top:
             return None
         path = Path(client.download_artifacts(run_id, "result.json", str(folder)))
-        result = read_record(path.read_bytes(), f"run {run_id}: result.json")
+        try:
+            result = read_record(path.read_bytes(), f"run {run_id}: result.json")
+        except TsbenchError as error:
+            raise Damaged(str(error)) from None
         there = {item.path: item.file_size for item in client.list_artifacts(run_id, "model")} if "model" in top else {}
         for part in PARTS:
             if part in there:
                 (folder / "model").mkdir(exist_ok=True)
                 size = Path(client.download_artifacts(run_id, part, str(folder / "model"))).stat().st_size
                 if there[part] not in (None, size):
-                    raise TsbenchError(f"run {run_id}: {part} has {size} bytes, not {there[part]}; try again")
+                    raise Damaged(f"run {run_id}: {part} has {size} bytes, not {there[part]}; try again")
     return result
 
 

@@ -30,6 +30,16 @@ FINISHED_FIELDS: dict[str, type] = {
     "units": dict,
     "parameters": int,
 }
+#: Fields of fields, which tables and MLflow read: of what ran to its end, and of what was scored on test as well.
+DATA_FIELDS: dict[str, type] = {
+    "data.label": str, "data.name": str, "data.family": str, "data.digest": str, "data.generated": bool,
+    "data.sources": list, "data.samples": dict, "task.kind": str,
+}  # fmt: skip
+TEST_FIELDS: dict[str, type] = {
+    "data.samples.test": int, "scores.validation": dict, "scores.test": dict, "units.test": dict, "seconds.fit": float,
+    "cpu_seconds.fit": float, "peak_memory_mb": float, "environment.torch": str, "environment.tsbench": str,
+    "environment.python": str, "environment.processor": str,
+}  # fmt: skip
 STATUSES: dict[str, dict[str, type]] = {
     "finished": FINISHED_FIELDS,
     "pruned": {"code": str, "data": dict, "task": dict},
@@ -88,7 +98,25 @@ def check_record(result: Any, where: str) -> Result:
         raise TsbenchError(f"{where}: its cell lacks or has an unknown field: {', '.join(sorted(unknown))}")
     if not isinstance(cell["seed"], int) or not isinstance(cell["settings"], dict):
         raise TsbenchError(f"{where}: its cell has no seed or no settings")
+    nested = {} if result["status"] == "failed" else dict(DATA_FIELDS)
+    if result["status"] == "finished" and cell["test"]:
+        nested |= TEST_FIELDS
+    for name, kind in nested.items():
+        if not _is(_at(result, name), kind):
+            raise TsbenchError(f"{where}: not a whole result of tsbench: `{name}` is no {kind.__name__}; get it again")
     return result
+
+
+def _at(result: Any, name: str) -> Any:
+    """The value of a field of a field, `data.samples.test`; None if there is none."""
+    for part in name.split("."):
+        result = result.get(part) if isinstance(result, dict) else None
+    return result
+
+
+def _is(value: Any, kind: type) -> bool:
+    """True if a value read from JSON is of a type; 1 is a float, too, and True no number."""
+    return isinstance(value, kind | int if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def import_command(args: argparse.Namespace) -> int:
         else:
             from tsbench.readback import runs
 
-            for result, model in runs(args.tracking):
+            for result, model in runs(args.tracking, into.left):
                 into.take_run(result, model)
     source = args.file or f"MLflow at {shown(args.tracking)}"
     print(f"from {source} into {into.store.root}: {_counts(into.taken) or 'nothing new'}")
