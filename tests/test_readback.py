@@ -93,7 +93,9 @@ def test_runs_of_others_and_damaged_ones_keep_nothing_back(
     with sqlite3.connect(sent.removeprefix("sqlite:///")) as source, sqlite3.connect(database) as copy:
         source.backup(copy)
     client = MlflowClient(f"sqlite:///{database}")
-    damaged = client.create_run(client.get_experiment_by_name("tsbench/sktime").experiment_id)
+    family = client.get_experiment_by_name("tsbench/sktime")
+    assert family is not None
+    damaged = client.create_run(family.experiment_id)
     other = client.create_run(client.create_experiment("theirs", (tmp_path / "theirs").as_uri()))
     client.set_tag(damaged.info.run_id, "tsbench.key", "x")
     for run in (damaged, other):
