@@ -21,6 +21,7 @@ import aiohttp
 from mlflow import MlflowClient
 
 SIZE = (1360, 760)
+TRAINING = "workflowType=machine_learning"  # as after a click on 'Model training'
 PATIENCE = 60  # seconds for a page to show what is waited for
 
 
@@ -139,7 +140,7 @@ async def view(browser: Browser, ui: str, experiment: str, mode: str, kept: dict
     query = "&".join(
         f"{name}={quote(str(kept[name]).lower() if name == 'orderByAsc' else kept[name])}" for name in fields
     )
-    await browser.open(f"{ui}/#/experiments/{experiment}/runs?{query}&compareRunsMode={mode}", shown)
+    await browser.open(f"{ui}/#/experiments/{experiment}/runs?{query}&compareRunsMode={mode}&{TRAINING}", shown)
 
 
 async def compare(browser: Browser) -> None:

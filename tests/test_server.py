@@ -16,15 +16,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT
 from tests.test_tracking import free_port
 from tsbench import mlflow_runs
 from tsbench.errors import TsbenchError
+from tsbench.plan import Suite, make_plan
+from tsbench.run import Options, run_cell
 from tsbench.store import Store
 from tsbench.tracking import sync
 
 pytestmark = pytest.mark.slow
-CELLS = ("run", "--dataset", "sktime/airline/12", "--model", "dlinear", "--model", "repeat", "--no-report")
 
 
 class Served:
@@ -88,11 +89,18 @@ def runs(address: str) -> list[Any]:
     return list(client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000))
 
 
+def run_seeds(store: Store, seeds: list[int]) -> None:
+    """Run what is missing, in this process: the commands have tests of their own."""
+    plan = make_plan(Suite("", ("sktime/airline/12",), ("dlinear:epochs=2", "repeat")), seeds, {}, Path())
+    for key, cell in plan.open_cells(store).items():
+        assert run_cell(cell, key, store, Options(Path())) == "finished"
+
+
 def test_a_server_killed_in_the_middle_gets_the_rest_once(
-    served: Served, tsbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tsbench(*CELLS, "--seeds", "2").returncode == 0
     store = Store(tmp_path / "results")
+    run_seeds(store, [1, 2])
     served.start()
     attach, calls = mlflow_runs.attach, Counter[str]()
 
@@ -107,9 +115,9 @@ def test_a_server_killed_in_the_middle_gets_the_rest_once(
         with pytest.raises(TsbenchError, match="1 sent"):
             sync(store, served.address)
     served.start()
-    rest = tsbench("sync", "--tracking", served.address)
-    assert "2 runs sent" in rest.stdout, rest.stderr
-    assert tsbench(*CELLS, "--seeds", "3", "--tracking", served.address).returncode == 0
+    assert sync(store, served.address) == 2
+    run_seeds(store, [1, 2, 3])
+    assert sync(store, served.address) == 1
 
     found = runs(served.address)
     names = Counter(r.data.tags["tsbench.name"] for r in found if r.data.tags["level"] == "seed")
@@ -117,7 +125,7 @@ def test_a_server_killed_in_the_middle_gets_the_rest_once(
     assert set(names.values()) == {1}
     assert {r.info.status for r in found} == {"FINISHED"}
     seeds = {r.data.tags["variant"]: r.data.metrics["seeds"] for r in found if r.data.tags["level"] == "model"}
-    assert seeds == {"dlinear": 3, "repeat": 1}
+    assert seeds == {"dlinear:epochs=2": 3, "repeat": 1}
     kept = [path for path in (served.folder / "artifacts").rglob("result.json") if path.stat().st_size]
     assert len(kept) >= 4
     assert (os.stat(served.folder / "data").st_mode & 0o077) == 0

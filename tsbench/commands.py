@@ -274,8 +274,8 @@ def ui(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UsageError(f"--host {args.host} --port {args.port}: {error.strerror}; try another --port") from None
     print(
-        f"MLflow UI on {shown(uri)}: http://{args.host}:{args.port} in some seconds, under 'Training runs'; "
-        "Ctrl-C ends it",
+        f"MLflow UI on {shown(uri)}: http://{args.host}:{args.port} in some seconds; "
+        "choose 'Model training', not 'GenAI'; Ctrl-C ends it",
         flush=True,
     )
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
