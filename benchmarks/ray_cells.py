@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from tsbench.cell import identity, key_of, make_cell
-from tsbench.cluster import Answer, _keep, _written
+from tsbench.cluster import Answer, keep, written
 from tsbench.registry import find_datasets
 from tsbench.run import Options, run_cell
 from tsbench.store import Store
@@ -72,13 +72,13 @@ def driver(cells: int) -> None:
         node, store = Store(there), Store(here)
         key = key_of(identity(cell, Path(there)))
         run_cell(cell, key, node, Options(Path(there)))
-        files = _written(node)
+        files = written(node)
         cpu, wall = time.process_time(), time.perf_counter()
         for number in range(cells):
             name = f"{number:032x}"
             with store.lock(name):
                 identity(cell, Path(there))
-                _keep(Answer({path.replace(key, name): content for path, content in files.items()}, "node"), store)
+                keep(Answer({path.replace(key, name): content for path, content in files.items()}, "node"), store)
                 store.read(name)
         cpu, wall = (time.process_time() - cpu) / cells, (time.perf_counter() - wall) / cells
     print(f"{cpu * 1000:.1f} ms CPU, {wall * 1000:.1f} ms wall a cell; {sum(map(len, files.values()))} bytes")

@@ -247,9 +247,9 @@ def test_a_finished_cell_stays_whatever_comes_later(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = {"key": "k", "status": "finished", "cell": {}}
     files = {"artifacts/k/weights.pt": b"1", "cells/k.json": json.dumps(first).encode()}
-    many._keep(many.Answer(files, "a"), store)
+    many.keep(many.Answer(files, "a"), store)
     later = {"artifacts/k/weights.pt": b"2", "cells/k.json": json.dumps(first | {"status": "pruned"}).encode()}
-    many._keep(many.Answer(later, "b"), store)
+    many.keep(many.Answer(later, "b"), store)
     kept = store.read("k")
     assert kept is not None
     assert (kept["status"], kept["node"]) == ("finished", "a")

@@ -23,12 +23,14 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
 from tests.conftest import Command, Running, commands_in
+from tsbench import tune
 from tsbench.address import shown
 from tsbench.search import Search
 from tsbench.store import Store, read_json
 from tsbench.studies import Study, gains, studies, table
 from tsbench.study_charts import Axis
 from tsbench.summary import boards
+from tsbench.tracking import results_id
 from tsbench.tune import Outcome, ask, attempt, tell
 
 SUITE = """
@@ -218,6 +220,35 @@ def test_a_trial_may_run_in_a_process_and_folder_of_its_own(tmp_path: Path) -> N
     assert not Store(tmp_path / "asking").finished(outcome.key)
     (seen,) = studies(Store(tmp_path / "asking"))
     assert seen.trials[0].value == outcome.value == study.best_value
+
+
+def test_only_the_folder_that_asked_judges_a_lost_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two containers may have the same host name and the same path."""
+    search = Search(arguments(tmp_path, tmp_path / "asking"))
+    study = search.open_study()
+    lost = ask(search, study)
+    assert not isinstance(lost, str)
+    lost.lock.release()  # as if its process had been killed
+    mine = results_id(search.store)
+    monkeypatch.setattr(tune, "results_id", lambda store: "another")
+    tune._revive(search, study)
+    assert study.trials[0].state.name == "RUNNING"
+    monkeypatch.setattr(tune, "results_id", lambda store: mine)
+    tune._revive(search, study)
+    assert study.trials[0].state.name == "FAIL"
+
+
+def test_a_trial_that_nobody_named_fails_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(arguments(tmp_path, tmp_path / "asking"))
+    study = search.open_study()
+    study.ask(search.space)
+    tune._revive(search, study)
+    tune._revive(search, study)
+    assert study.trials[0].state.name == "RUNNING"
+    later = time.time() + tune.NAMED + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    tune._revive(search, study)
+    assert study.trials[0].state.name == "FAIL"
 
 
 def test_budgets_hold_where_locks_do_not_reach(tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def _study(search: Search, title: str) -> int:
     print(f"{title}: {done} of {args.trials} trials done, {args.jobs} at once, in {shown(search.storage)}", flush=True)
     if not used_up(args, trials) or len(trials) > done:
         if args.engine == "ray":
-            from tsbench.cluster import Nodes, tune_on
+            from tsbench.cluster import Nodes
+            from tsbench.cluster_trials import tune_on
 
             tune_on(Nodes(args), args)
         else:

@@ -1,4 +1,4 @@
-"""Cells and trials on many machines: Ray places them, and runs those of a lost worker again; we ask and keep.
+"""Cells on many machines: Ray places them, and runs those of a lost worker again; we ask and keep.
 
 A task works in a folder of its own on whatever node it meets and returns what it wrote. The driver, the process that
 sends tasks, alone writes the results folder, so that nodes need no disk in common. Every node has the same code, and
@@ -27,12 +27,11 @@ from filelock import FileLock, Timeout
 from tsbench.cell import Cell, identity
 from tsbench.environment import command_line
 from tsbench.errors import TsbenchError, UsageError
-from tsbench.executor import MOST_DEATHS, Cells, Watcher, settled
+from tsbench.executor import DIED, MOST_DEATHS, Cells, Watcher, settled
 from tsbench.run import Options, new_result, run_cell
 from tsbench.store import Store
 
 LOOK_SECONDS = 10.0  # between two looks at which nodes there are
-MOST_LOST = 3  # trials in a row, before a study gives up: then it is the cluster that fails
 WAIT_SECONDS = 1.0  # for an answer, before we see again what other runners did
 
 
@@ -90,10 +89,16 @@ class Nodes:
     @property
     def slots(self) -> int:
         """How many cells the nodes hold at once; nodes may come and go."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._looked = time.monotonic()
-            self._slots = sum(self.needs.room(node["Resources"]) for node in self._alive())
+        self._look()
         return self._slots
+
+    def _look(self) -> None:
+        """Count what nodes hold, now and then; say so when the last of them is gone."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked, before = time.monotonic(), self._slots
+            self._slots = sum(self.needs.room(node["Resources"]) for node in self._alive())
+            if before and not self._slots:
+                print(f"no node has room for a cell any more ({_told(self.needs.resources)}); waiting", flush=True)
 
     @property
     def hosts(self) -> set[str]:
@@ -108,14 +113,16 @@ class Nodes:
     def send(self, what: Any, task: Callable[..., Answer], *arguments: Any) -> None:
         """Send a task; `what` comes back with its answer."""
         need = self.needs
-        known = self._tasks.setdefault(task, self.ray.remote(task))
-        remote = known.options(
+        if task not in self._tasks:
+            self._tasks[task] = self.ray.remote(task)
+        remote = self._tasks[task].options(
             num_cpus=need.cpus, num_gpus=need.gpus, memory=need.memory or None, max_retries=MOST_DEATHS - 1
         )
         self.out[remote.remote(Path.cwd(), *arguments)] = what
 
     def answers(self) -> Iterator[tuple[Any, Answer | str]]:
         """The answers that are there, after a short wait for one; of a task that has none, why."""
+        self._look()
         if not self.out:
             time.sleep(WAIT_SECONDS)
             return
@@ -129,7 +136,7 @@ class Nodes:
             except self.ray.exceptions.RayTaskError as error:
                 yield what, f"{type(error.cause).__name__}: {error.cause}"
             except self.ray.exceptions.RayError as error:
-                yield what, f"its worker died {MOST_DEATHS} times: {' '.join(str(error).split())[:400]}"
+                yield what, f"{DIED} {MOST_DEATHS} times: {' '.join(str(error).split())[:400]}"
 
 
 def needs_of(args: Namespace) -> Needs:
@@ -211,7 +218,7 @@ def _ended(
     reason = answer if isinstance(answer, str) else ""
     if not isinstance(answer, str):
         try:
-            _keep(answer, store)
+            keep(answer, store)
         except OSError as error:  # a full disk costs the cells that end while it is full, and no other
             reason = f"its result could not be kept: {error}"
     if reason:
@@ -221,7 +228,7 @@ def _ended(
     watch("failed" if not (done := store.read(key)) else done["status"], key)
 
 
-def _keep(answer: Answer, store: Store) -> None:
+def keep(answer: Answer, store: Store) -> None:
     """Write what a task returned, results last: a cell is finished when all of it is here. What is, stays."""
     for name, content in sorted(answer.files.items()):  # artifacts, cells, failures
         kind = Path(name).parts[0]
@@ -238,28 +245,19 @@ def _keep(answer: Answer, store: Store) -> None:
 
 def cell_on_node(folder: Path, cell: Cell, key: str, about: dict[str, Any], options: Options) -> Answer:
     """A task: run one cell, whose identity the driver knows as `about`, in a store that lives as long as the task."""
-    with _at(folder) as store:
+    with store_at(folder) as store:
         try:
             _check(cell, about, options)
         except (TsbenchError, OSError) as error:
-            failed = {"status": "failed", "reason": f"node {_node()}: {error}"}
+            failed = {"status": "failed", "reason": f"node {node_name()}: {error}"}
             store.write_failure(key, new_result(cell, key, options) | failed)
         else:
             run_cell(cell, key, store, options)
-        return Answer(_written(store), _node())
-
-
-def trial_on_node(folder: Path, args: Namespace, number: int) -> Answer:
-    """A task: one trial of the study that `args` mean, reported through its storage."""
-    from tsbench.tune import attempt
-
-    with _at(folder) as store:
-        outcome = attempt(Namespace(**{**vars(args), "results": store.root}), number)
-        return Answer(_written(store), _node(), outcome)
+        return Answer(written(store), node_name())
 
 
 @contextlib.contextmanager
-def _at(folder: Path) -> Iterator[Store]:
+def store_at(folder: Path) -> Iterator[Store]:
     """In the driver's folder, where there is one, so that relative paths mean the same; with a store for the task."""
     if folder.is_dir():
         os.chdir(folder)
@@ -267,12 +265,13 @@ def _at(folder: Path) -> Iterator[Store]:
         yield Store(temporary)
 
 
-def _written(store: Store) -> dict[str, bytes]:
+def written(store: Store) -> dict[str, bytes]:
+    """The files of an answer."""
     paths = [p for kind in ("artifacts", "cells", "failures") for p in store.path(kind, "").rglob("*") if p.is_file()]
     return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
 
 
-def _node() -> str:
+def node_name() -> str:
     """Name of the machine and Ray's identifier of the node: a machine may be several."""
     import ray
 
@@ -295,37 +294,6 @@ def _check(cell: Cell, about: dict[str, Any], options: Options) -> None:
     if here != about:
         other = ", ".join(name for name in about if here[name] != about[name])
         raise TsbenchError(f"{cell.dataset} is not the same there ({other}); copy {options.data} from the driver again")
-
-
-def tune_on(nodes: Nodes, args: Namespace) -> None:
-    """Run the trials of one study on a cluster until its budget is used up: we ask and tell, nodes try.
-
-    Raises:
-        UsageError: nodes could not reach the study's storage.
-    """
-    from tsbench.search import Search
-    from tsbench.tune import ask, lose, tell
-
-    search = Search(args)
-    if search.storage.startswith("sqlite") and len(nodes.hosts) > 1:
-        raise UsageError("a study on several machines needs --storage postgresql://USER@HOST/NAME, which all can reach")
-    device, threads = placed(args)
-    there = Namespace(**{**vars(args), "storage": search.storage, "device": device, "threads": threads})
-    study, lost = search.open_study(), 0
-    while (asked := "wait" if nodes.full else ask(search, study)) != "enough":
-        if asked != "wait":
-            nodes.send(asked, trial_on_node, there, asked.number)
-            continue
-        for trial, answer in nodes.answers():
-            if isinstance(answer, str):
-                lose(study, trial, answer)
-                lost += 1
-                if lost >= MOST_LOST:
-                    raise TsbenchError(f"{lost} trials in a row were lost: {answer}. The same command continues.")
-            else:
-                lost = 0
-                _keep(answer, search.store)
-                tell(search, study, trial, answer.value)
 
 
 def options_on(args: Namespace, options: Options) -> Options:

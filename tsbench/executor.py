@@ -29,6 +29,7 @@ Cells = dict[str, Cell]
 Watcher = Callable[[str, str], None]
 
 MOST_DEATHS = 2  # of workers at one cell, before the cell counts as failed
+DIED = "its worker process died"  # how the reason of such a failure begins
 
 
 def run_cells(cells: Cells, store: Store, options: Options, jobs: int, watch: Watcher) -> None:
@@ -123,7 +124,7 @@ class _Pool:
         if key:
             self.deaths[key] += 1
         if key and self.deaths[key] >= MOST_DEATHS and not self.store.finished(key):
-            reason = f"its worker process died {self.deaths[key]} times ({_cause(process.exitcode or 0)})"
+            reason = f"{DIED} {self.deaths[key]} times ({_cause(process.exitcode or 0)})"
             result = new_result(self.cells[key], key, self.options) | {"status": "failed", "reason": reason}
             self.store.write_failure(key, result)
             self.seen.add(key)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
+import traceback
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,6 +26,8 @@ from tsbench.registry import find_model
 from tsbench.run import Options, fit, load_splits, second_run
 from tsbench.store import Store
 
+HEARING = 300.0  # seconds in which process 0 says that it failed too
+
 
 def launched() -> bool:
     """True in a process that torchrun started beside others."""
@@ -38,6 +42,8 @@ def join(args: argparse.Namespace) -> int:
     """
     if args.engine != "local" or (args.jobs or 1) > 1:
         raise UsageError("under torchrun all processes train one cell at a time; leave out --jobs and --engine")
+    if args.device.startswith("cuda:"):
+        raise UsageError(f"--device {args.device} is one GPU; under torchrun say cuda, and each process takes its own")
     if args.device == "cuda":
         args.device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(args.device)
@@ -84,10 +90,26 @@ def follow(args: argparse.Namespace) -> int:
                 _train(*said[0], options)
             except (ranks.Abandoned, Diverged):
                 continue
-            except Exception:  # a failure that rank 0 met too, and records, ends no more than the cell
-                dist.broadcast_object_list(said, src=0)
-                if not isinstance(said[0], ranks.Over):
+            except Exception as error:  # rank 0 met it too, and records it: it ends no more than the cell
+                if not _over(error):
                     raise
+
+
+def _over(error: Exception) -> bool:
+    """True if what rank 0 says next is that it is done with the cell. Where it waits for this one's gradients instead,
+    it says nothing, and only the end of this process ends that."""
+    alarm = threading.Timer(HEARING, _die, [error])
+    alarm.daemon = True
+    alarm.start()
+    said: list[object] = [None]
+    dist.broadcast_object_list(said, src=0)
+    alarm.cancel()
+    return isinstance(said[0], ranks.Over)
+
+
+def _die(error: Exception) -> None:
+    traceback.print_exception(error)
+    os._exit(1)
 
 
 def _train(cell: Cell, key: str, options: Options) -> None:

@@ -24,7 +24,7 @@ from tsbench.cell import Cell, find_dataset, identity, key_of
 from tsbench.differences import compared, differences, weights_differences
 from tsbench.environment import PACKAGES, environment
 from tsbench.errors import Pruned, TsbenchError, UsageError, unknown
-from tsbench.executor import exit_with_parent
+from tsbench.executor import DIED, exit_with_parent
 from tsbench.record import find_record
 from tsbench.registry import find_model
 from tsbench.run import Options, file_digests, new_result, run_cell
@@ -36,7 +36,6 @@ HARDWARE = ("processor", "instructions", "cores", "gpu")
 VERSIONS = ("tsbench", "python", "platform", *PACKAGES)
 #: Variables that numeric libraries read once, when they are imported.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-DIED = "its worker process died"  # how the executor begins the reason of such a failure
 
 
 def command(args: argparse.Namespace) -> int:

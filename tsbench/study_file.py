@@ -26,6 +26,10 @@ def ended(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in found if t.state.name != "FAIL" or REASON in t.user_attrs]
 
 
+def _killed(trial: FrozenTrial) -> bool:
+    return trial.state.name == "FAIL" and LOCK in trial.user_attrs and REASON not in trial.user_attrs
+
+
 def cpu_seconds(trials: list[FrozenTrial]) -> float:
     """What trials cost; a result that served two of them counts once."""
     return sum({t.user_attrs.get(KEY): t.user_attrs.get(SECONDS, (0.0, 0.0))[1] for t in trials}.values())
@@ -68,7 +72,7 @@ def record(search: Search, study: optuna.Study, finished: bool = False) -> None:
             "trials": len(over),
             "pruned": states.count("pruned"),
             "failed": states.count("failed"),
-            "killed": sum(t.state.name == "FAIL" and LOCK in t.user_attrs for t in trials) - states.count("failed"),
+            "killed": sum(map(_killed, trials)),
             "best_value": study.best_value,
             "best": rounded(study.best_params),
             "history": [_trial(t) for t in over],

@@ -145,11 +145,12 @@ def _marks(store: Store, uri: str) -> Path:
     return store.path("tracking", hashlib.sha256(uri.encode()).hexdigest()[:12])
 
 
-def _results_id(store: Store) -> str:
+def results_id(store: Store) -> str:
     """A name of this results folder that no other has, so that a shared server tells whose a run is."""
     path = store.path("tracking", "id")
-    if not path.exists():
-        write_json(path, uuid.uuid4().hex)
+    with store.lock("id"):
+        if not path.exists():
+            write_json(path, uuid.uuid4().hex)
     return str(read_json(path))
 
 
@@ -183,7 +184,7 @@ class Tracker:
         from tsbench.mlflow_parents import Parents
 
         self.client = MlflowClient(uri)
-        self.results = _results_id(store)
+        self.results = results_id(store)
         self.experiments: dict[str, str] = {}
         self.parents = Parents(self.client, self._experiment)
 

@@ -94,6 +94,8 @@ def train(model: NeuralModel, samples: Samples, validation: Samples, run: Run) -
     backward = ranks.shared(_backward(model, run.device.type), model)
     if ranks.count() > 1:
         run.measured["processes"] = ranks.count()
+        # Two machines may draw other weights from the same seed, and steps alone keep such models apart.
+        model.load_state_dict(ranks.led(lambda: {name: value.cpu() for name, value in model.state_dict().items()}))
     saved = time.monotonic()
     while not state.finished(config, run.epochs or config.epochs):
         ranks.begin_epoch(run.seed, state.epoch)

@@ -16,26 +16,28 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from tsbench.address import shown
-from tsbench.cell import identity, key_of
+from tsbench.cell import Cell, identity, key_of
 from tsbench.errors import Pruned, TsbenchError
 from tsbench.executor import exit_with_parent
 from tsbench.plan import FIRST_SEED
 from tsbench.run import Options, run_cell
 from tsbench.search import Search, rounded
+from tsbench.store import Result
 from tsbench.study_file import KEY, LOCK, REASON, SECONDS, cpu_seconds, ended, record
+from tsbench.tracking import results_id
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-NAMED = timedelta(minutes=1)  # by then, who asked for a trial has written down the lock that says so
+SEEN = "seen"  # user attribute of a trial whose lock is not known: when somebody first saw it so, in s since 1970
+NAMED = 60.0  # seconds; by then, who asked for a trial has written down its lock
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def ask(search: Search, study: optuna.Study) -> Asked | Literal["wait", "enough"
             return "wait"  # faster
         lock = search.store.lock(f"trial-{_short(search.name)}-{trial.number}")
         lock.acquire()
-        trial.set_user_attr(LOCK, _holder(Path(lock.lock_file)))
+        trial.set_user_attr(LOCK, _holder(search, Path(lock.lock_file)))
     return Asked(trial.number, lock)
 
 
@@ -159,11 +161,24 @@ def _attempt(search: Search, study: optuna.Study, number: int) -> Outcome:
             raise Pruned(f"worse than the median of earlier trials after epoch {epoch}")
 
     options = Options(args.data.resolve(), args.device, args.threads, invocation=f"study-{os.getpid()}", report=report)
-    cell = search.cell(trial.params, FIRST_SEED, trial=True)
-    key = key_of(identity(cell, args.data))
+    cell, key = cell_of(search, study, number)
     while (status := run_cell(cell, key, search.store, options)) == "busy":
         time.sleep(0.2)  # another process tries the same settings; its result will serve
-    result = search.store.failure(key) if status == "failed" else search.store.read(key)
+    return outcome_of(search, key, search.store.failure(key) if status == "failed" else search.store.read(key))
+
+
+def cell_of(search: Search, study: optuna.Study, number: int) -> tuple[Cell, str]:
+    """The cell of a trial, and its key.
+
+    Raises:
+        TsbenchError: its data are not there.
+    """
+    cell = search.cell(_trial(study, number).params, FIRST_SEED, trial=True)
+    return cell, key_of(identity(cell, search.args.data))
+
+
+def outcome_of(search: Search, key: str, result: Result | None) -> Outcome:
+    """What a trial came to, by the result of its cell."""
     if result is None:  # as on a full disk
         return Outcome(key, "failed", None, "it failed, and its reason could not be recorded", (0.0, 0.0))
     value = result["scores"]["validation"][search.metric] if result["status"] == "finished" else None
@@ -211,10 +226,14 @@ def _revive(search: Search, study: optuna.Study) -> None:
 
     for trial in _running(study.get_trials(deepcopy=False)):
         path = Path(trial.user_attrs.get(LOCK, {}).get("path", ""))
-        if LOCK not in trial.user_attrs and trial.datetime_start and trial.datetime_start < datetime.now() - NAMED:
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # killed before it could name its lock
+        if LOCK not in trial.user_attrs:  # Optuna's own times are local, and asking machines may be far apart
+            seen = trial.user_attrs.get(SEEN)
+            if seen is None:
+                _trial(study, trial.number).set_user_attr(SEEN, time.time())
+            elif time.time() > seen + NAMED:
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # killed before it could name its lock
             continue
-        if trial.user_attrs.get(LOCK) != _holder(path):
+        if trial.user_attrs[LOCK] != _holder(search, path):
             continue  # of another machine, or asked for just now: not ours to judge
         lock = FileLock(path)
         try:
@@ -239,9 +258,10 @@ def _running(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state.name == "RUNNING"]
 
 
-def _holder(lock: Path) -> dict[str, str]:
-    """Names a lock beyond this folder and machine, since a study's storage may be shared by several."""
-    return {"path": str(lock.resolve()), "host": platform.node()}
+def _holder(search: Search, lock: Path) -> dict[str, str]:
+    """Names a lock beyond this folder and machine, since a study's storage may be shared by several; two containers
+    may have the same names."""
+    return {"path": str(lock.resolve()), "host": platform.node(), "results": results_id(search.store)}
 
 
 def _short(name: str) -> str:
