@@ -21,6 +21,7 @@ import requests
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
+POSTGRES = "TSBENCH_POSTGRES"  # environment variable: URL of the database
 UPGRADE_LOCK = 7_365_221  # any number, the same for all that upgrade
 PATIENCE = 180.0  # seconds for a database or server to come up
 MOST_REFUSALS = 20  # half a second apart
@@ -204,9 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    store = parser.add_mutually_exclusive_group(required=True)
+    store = parser.add_mutually_exclusive_group()
     store.add_argument(
-        "--postgres", metavar="URL", help="a running PostgreSQL: postgresql://user:password@host/database"
+        "--postgres",
+        metavar="URL",
+        help="a running PostgreSQL: postgresql://user@host/database. Other users of this machine see arguments, so a "
+        f"password belongs in ~/.pgpass, or the whole URL in the variable {POSTGRES}, which is read without this",
     )
     store.add_argument(
         "--own-postgres", type=Path, metavar="DIR", help="start PostgreSQL here, its files in DIR (made if absent)"
@@ -221,6 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--allowed-hosts", metavar="NAMES", help="host names that browsers may use for a public --host, with commas"
     )
     args = parser.parse_args(arguments)
+    args.postgres = args.postgres or os.environ.get(POSTGRES)
+    if not (args.postgres or args.own_postgres):
+        parser.error(f"name a database with --postgres URL, the variable {POSTGRES} or --own-postgres DIR")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     database = OwnPostgres(args.own_postgres) if args.own_postgres else None
     server = None

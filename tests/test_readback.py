@@ -10,6 +10,7 @@ import pytest
 
 from tests.test_reproduce import again, found, made
 from tests.test_transfer import tree
+from tsbench import readback
 from tsbench.cli import main
 from tsbench.store import Store, write_json
 from tsbench.tracking import create_database, sync
@@ -105,4 +106,74 @@ def test_runs_of_others_and_damaged_ones_keep_nothing_back(
     told = capsys.readouterr().out
     assert f"left out: run {damaged.info.run_id}: result.json" in told
     assert other.info.run_id not in told
+    assert results(tmp_path / "r") == results(made.root)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all files that are fetched from now on."""
+    from mlflow import MlflowClient
+
+    fetched: list[str] = []
+    fetch = MlflowClient.download_artifacts
+
+    def count(client: MlflowClient, run: str, path: str, *more: str) -> str:
+        fetched.append(path)
+        return fetch(client, run, path, *more)
+
+    monkeypatch.setattr(MlflowClient, "download_artifacts", count)
+    return fetched
+
+
+def test_models_are_fetched_only_if_they_are_wanted(
+    sent: str, made: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = counted(monkeypatch)
+    words = ["import", "--tracking", sent, "--results", str(tmp_path / "r")]
+    assert main([*words, "--dataset", "ltsf/*"]) == 0
+    assert set(fetched) == {"result.json"}
+    assert main(words) == 0
+    assert "model/weights.pt" in fetched
+    fetched.clear()
+    assert main(words) == 0
+    assert set(fetched) == {"result.json"}, "all models are there"
+    weights = next((tmp_path / "r" / "artifacts").glob("*/weights.pt"))
+    weights.unlink()
+    fetched.clear()
+    assert main(words) == 0
+    assert [name for name in fetched if name != "result.json"] == ["model/weights.pt"]
+    assert results(tmp_path / "r") == results(made.root)
+
+
+def test_one_run_whose_files_cannot_be_fetched_keeps_nothing_back(
+    sent: str, made: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sent)
+    family = client.get_experiment_by_name("tsbench/sktime")
+    assert family is not None
+    key = found(made, "finished")["key"]
+    (bad,) = client.search_runs([family.experiment_id], f"tags.`tsbench.key` = '{key}'")
+    fetch = MlflowClient.download_artifacts
+
+    def refuse(client: MlflowClient, run: str, path: str, *more: str) -> str:
+        if run == bad.info.run_id:
+            raise OSError("the bucket is gone")
+        return fetch(client, run, path, *more)
+
+    monkeypatch.setattr(MlflowClient, "download_artifacts", refuse)
+    words = ["import", "--tracking", sent, "--results", str(tmp_path / "r")]
+    assert main(words) == 1
+    assert f"run {bad.info.run_id}: the bucket is gone" in capsys.readouterr().out
+    assert len(list((tmp_path / "r" / "cells").iterdir())) == 2
+    monkeypatch.setattr(MlflowClient, "get_run", lambda *arguments: refuse(client, bad.info.run_id, ""))
+    assert main(words) == 2, "the store is down"
+    assert "the bucket is gone" in capsys.readouterr().err
+
+
+def test_more_runs_and_experiments_than_a_page_are_read(
+    sent: str, made: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readback, "PAGE", 1)
+    assert main(["import", "--tracking", sent, "--results", str(tmp_path / "r")]) == 0
     assert results(tmp_path / "r") == results(made.root)

@@ -191,6 +191,15 @@ def test_differences_are_told_before_anything_runs(
     assert "threads 4 → 2" in capsys.readouterr().out
 
 
+def test_training_by_several_processes_is_named(
+    made: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, key = rewritten(made, tmp_path, measured={"processes": 2})
+    assert again(store, key, "--dry-run") == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "hardware" in line)
+    assert "processes that trained it 2 → 1" in line
+
+
 def test_uncommitted_changes_of_then_are_said(made: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment = found(made, "finished")["environment"] | {"git": "abc+changes"}
     store, key = rewritten(made, tmp_path, environment=environment, code="0" * 16)

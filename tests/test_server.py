@@ -149,3 +149,16 @@ def test_mlflow_runs_the_project(tmp_path: Path) -> None:
     assert result["suite"] == "tiny"
     levels = Counter(r.data.tags.get("level", "project") for r in runs(environment["MLFLOW_TRACKING_URI"]))
     assert levels == {"seed": 1, "model": 1, "dataset": 1, "project": 1}
+
+
+def test_a_password_need_not_be_an_argument(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "mlflow" / "serve.py"), "--artifacts", str(tmp_path)]
+    environment = {k: v for k, v in os.environ.items() if k != "TSBENCH_POSTGRES"}
+    none = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert none.returncode == 2
+    assert "TSBENCH_POSTGRES" in none.stderr
+    environment["TSBENCH_POSTGRES"] = f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"
+    named = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert named.returncode == 2
+    assert "serve: --postgres: " in named.stderr, "it tried to connect"
+    assert "secret" not in named.stderr + named.stdout

@@ -269,6 +269,13 @@ def test_budgets_hold_where_locks_do_not_reach(tmp_path: Path) -> None:
         ("postgresql://me:se/cr@et@host/optuna", "postgresql://me:***@host/optuna"),
         ("postgresql://host/optuna?user=me&password=secret", "postgresql://host/optuna?user=me&password=***"),
         ("--tracking=http://me:secret@host:5000", "--tracking=http://me:***@host:5000"),
+        ("postgresql://me:se cr@et@host/optuna", "postgresql://me:***@host/optuna"),
+        (
+            "postgresql://host:5432/optuna?password=se@cret&user=me",
+            "postgresql://host:5432/optuna?password=***&user=me",
+        ),
+        ("postgresql://me:password=secret@host/optuna", "postgresql://me:***@host/optuna"),
+        ("cannot reach 'postgresql://me:secret@host/optuna' now", "cannot reach 'postgresql://me:***@host/optuna' now"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("postgresql://me@host/optuna", "postgresql://me@host/optuna"),
         ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),

@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from tests.conftest import Command, command_line, commands_in
-from tsbench import mlflow_runs
+from tsbench import mlflow_runs, tracking
 from tsbench.artifacts import load_model
 from tsbench.errors import TsbenchError
 from tsbench.registry import find_datasets
-from tsbench.store import Store, write_json
-from tsbench.tracking import Tracker, create_database, sync, unsent
+from tsbench.store import Store, read_json, write_json
+from tsbench.tracking import Follower, Tracker, create_database, sync, unsent
 
 pytestmark = pytest.mark.slow
 RUN = ("run", "--dataset", "sktime/airline/12", "--no-report")
@@ -345,3 +345,52 @@ def test_a_run_that_ended_but_was_not_marked_is_not_sent_again(results: Store) -
             sent.rename(mark / sent.name)
     sync(results, uri(results))
     assert len(runs(uri(results))) == 3
+
+
+def test_results_are_read_when_they_are_sent_and_failures_again_only_if_they_changed(
+    results: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> Any:
+        read.append(path.parent.name)
+        return read_json(path)
+
+    monkeypatch.setattr(tracking, "read_json", counted)
+    for _ in range(3):
+        assert len(list(unsent(results, uri(results)))) == 3
+    assert read == ["failures"]
+    sync(results, uri(results))
+    assert read.count("cells") == 2
+    before = read.count("failures")
+    assert list(unsent(results, uri(results))) == []
+    assert read.count("failures") == before
+    (path,) = results.path("failures", "").glob("*.json")
+    write_json(path, read_json(path) | {"invocation": "another"})
+    assert list(unsent(results, uri(results))) == [path]
+    assert sync(results, uri(results)) == 1
+
+
+def test_a_file_that_is_damaged_or_gone_does_not_keep_back_the_others(results: Store) -> None:
+    (results.path("cells", "") / f"{'0' * 32}.json").write_text("{")
+    (results.path("failures", "") / f"{'1' * 32}.json").write_text("{")
+    assert sync(results, uri(results)) == 3
+    tracker = Tracker(results, uri(results))
+    assert not tracker.send(results.path("failures", f"{'2' * 32}.json"))
+
+
+def test_other_users_cannot_read_where_results_are_sent(results: Store) -> None:
+    """Arguments of a process are open to all."""
+    follower = Follower(results, "http://me:secret@127.0.0.1:9")
+    try:
+        arguments = Path(f"/proc/{follower.process.pid}/cmdline")
+        if not arguments.exists():
+            pytest.skip("no /proc here")
+        end = time.monotonic() + 30
+        while b"tsbench.tracking" not in (seen := arguments.read_bytes()) and time.monotonic() < end:
+            time.sleep(0.05)  # it has no arguments of its own until it has begun
+        assert b"tsbench.tracking" in seen
+        assert b"secret" not in seen
+    finally:
+        follower.process.kill()
+        follower.process.wait()

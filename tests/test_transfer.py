@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import gzip
 import hashlib
 import io
+import itertools
 import json
+import math
 import multiprocessing
 import operator
 import os
@@ -18,9 +21,9 @@ import stat
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -32,16 +35,34 @@ from tsbench import archive
 from tsbench.archive import read_archive, write_archive
 from tsbench.cell import Cell, identity, key_of, make_cell
 from tsbench.errors import TsbenchError, UsageError
+from tsbench.mlflow_runs import fill, milliseconds, parents_of, tags
 from tsbench.receiver import Receiver
-from tsbench.record import DATA_FIELDS, TEST_FIELDS, check_record
+from tsbench.record import check_record, check_study
 from tsbench.registry import find_datasets
+from tsbench.report import as_html, terminal
 from tsbench.run import Options, run_cell
-from tsbench.store import Store, read_json, write_json
+from tsbench.store import Result, Store, read_json, write_json
+from tsbench.studies import study_of
+from tsbench.summary import boards
 from tsbench.transfer import chosen
 
 KEY = "0123456789abcdef" * 2
 CELL = f"cells/{KEY}.json"
 SUFFIXES = [".tar.gz", ".zip"]
+TRIALS = [
+    {"number": i, "state": state, "value": value, "params": {"lr": 10.0**-i}, "epochs": 2, "seconds": 1.0,
+     "cpu_seconds": 1.0, "key": f"{i}", "reason": ""}
+    for i, (state, value) in enumerate((("completed", 0.5), ("pruned", 0.7), ("failed", None)))
+]  # fmt: skip
+STUDY: dict[str, Any] = {
+    "family": "sktime", "dataset": "sktime/airline/12", "label": "sktime/airline/12", "content": "d",
+    "model": "dlinear", "protocol": "full", "code": "c", "metric": "mse", "higher_is_better": False,
+    "storage": "sqlite:///s.db", "fixed": {}, "space": {"lr": "0.01 to 1"},
+    "distributions": {"lr": {"name": "FloatDistribution", "attributes": {"low": 0.01, "high": 1.0, "log": True}}},
+    "budget": {"trials": 3, "cpu_minutes": None}, "trial_seed": 2021, "seeds": [2021],
+    "variants": {"default": "dlinear", "tuned": "dlinear:lr=1"}, "trials": 3, "pruned": 1, "failed": 1, "killed": 0,
+    "best_value": 0.5, "best": {"lr": 1.0}, "history": TRIALS, "importance": {"lr": 1.0}, "finished": True,
+}  # fmt: skip
 
 
 def airline(model: str, **changed: Any) -> Cell:
@@ -56,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
     cells = (airline("dlinear", epochs=2), airline("repeat"), airline("nlinear", lr=1e30, epochs=1))
     ends = [run_cell(c, key_of(identity(c, Path())), store, Options(Path(), suite="quick")) for c in cells]
     assert ends == ["finished", "finished", "failed"]
-    write_json(store.path("studies", "s-1.json"), {"dataset": "sktime/airline/12", "model": "dlinear", "trials": 3})
+    write_json(store.path("studies", "s-1.json"), STUDY)
     return store
 
 
@@ -179,7 +200,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     files = {}
     for number in range(200):
         name = f"studies/s{number}.json"
-        write_json(tmp_path / name, {"trials": number})
+        write_json(tmp_path / name, STUDY | {"trials": number})
         files[name] = tmp_path / name
     write_archive(tmp_path / "a.tar.gz", files)
     results = tmp_path / "r"
@@ -382,6 +403,7 @@ def test_what_the_manifest_must_say(head: bytes, said: str, tmp_path: Path) -> N
         ({"format": 2}, "Update tsbench"),
         ({"status": "won"}, "`status`"),
         ({"key": "f" * 32}, "does not belong there"),
+        ({"status": []}, "`status`"),
         ({"cell": {}}, "its cell lacks"),
         ({"scores": None}, "`scores`"),
         ({"threads": "1"}, "`threads`"),
@@ -396,16 +418,112 @@ def test_a_file_that_is_no_result_is_refused(edit: dict[str, Any], said: str, ma
     assert tree(tmp_path / "r") == {}
 
 
-@pytest.mark.parametrize("name", [*DATA_FIELDS, *TEST_FIELDS])
-def test_a_record_without_what_reports_read_is_refused(name: str, made: Store) -> None:
-    """Else one imported file would end every report."""
-    result = next(r for r in made.results() if r["status"] == "finished" and r["cell"]["test"])
-    assert check_record(result, "here") == result
-    changed = copy.deepcopy(result)
-    *parents, last = name.split(".")
-    functools.reduce(operator.getitem, parents, changed).pop(last)
-    with pytest.raises(TsbenchError, match=f"`{name}`"):
-        check_record(changed, "here")
+#: What a field is changed to; ABSENT drops it.
+ABSENT = object()
+OTHERS: tuple[Any, ...] = (ABSENT, None, "x", 3, -1.5, True, [], {}, [None], {"x": None}, math.nan, math.inf)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every field inside; of a list, to its first item."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, part in inside:
+        yield (*at, key)
+        yield from places(part, (*at, key))
+
+
+def changed(record: Any, at: tuple[Any, ...], value: Any) -> Any:
+    """A copy of a record with one field dropped or changed."""
+    record = copy.deepcopy(record)
+    *parents, last = at
+    inside = functools.reduce(operator.getitem, parents, record)
+    if value is ABSENT:
+        del inside[last]
+    else:
+        inside[last] = copy.deepcopy(value)
+    return record
+
+
+class Unsent:
+    """An MLflow that takes everything and keeps nothing."""
+
+    def log_batch(self, *arguments: Any) -> None:
+        """Take metrics and parameters."""
+
+    def log_inputs(self, *arguments: Any) -> None:
+        """Take a data set."""
+
+
+def send(result: Result) -> None:
+    """All that MLflow is told of a result."""
+    parent = parents_of(result, "here")[0]
+    tags("name", result, "here", parent)
+    fill(cast(Any, Unsent()), "run", result, parent)
+    assert milliseconds(result["started"]) <= milliseconds(result["finished"])
+
+
+def read(records: list[Result]) -> str:
+    """All that a report says of results."""
+    failures = [record for record in records if record["status"] == "failed"]
+    shown = boards([record for record in records if record["status"] != "failed"])
+    return terminal(shown, failures) + as_html(shown, failures)
+
+
+def test_a_record_with_any_field_changed_is_refused_or_can_be_reported(made: Store) -> None:
+    """Else one imported file would end every report. All that is taken is reported at once, as one page."""
+    taken, refused = [*made.results(), *made.failures()], []
+    for record in list(taken):
+        for at, value in itertools.product(places(record), OTHERS):
+            odd = changed(record, at, value)
+            try:
+                check_record(odd, "f")
+            except TsbenchError as error:
+                refused.append(str(error))
+            else:
+                send(odd)
+                if at[0] != "cell":  # beside the seeds that are there
+                    odd["cell"]["seed"] = len(taken)
+                taken.append(odd)
+    assert all(told.startswith("f: ") for told in refused)
+    assert len(refused) > len(taken) > 100
+    assert "<html" in read(taken)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data.label", "data.sources", "data.samples.test", "scores.test.mse", "scores.validation.mse", "units.test.mse",
+     "seconds.fit", "cpu_seconds.fit", "peak_memory_mb", "environment.torch", "task.kind", "cell.settings", "curves.0"],
+)  # fmt: skip
+def test_a_refused_record_is_told_the_field(name: str, made: Store) -> None:
+    result = next(r for r in made.results() if r["curves"])
+    way = tuple(int(part) if part.isdigit() else part for part in name.split("."))
+    with pytest.raises(TsbenchError, match=f"here: .*`{name}` is no "):
+        check_record(changed(result, way, None), "here")
+
+
+def test_a_task_of_a_plug_in_that_is_not_here_is_refused(made: Store) -> None:
+    with pytest.raises(TsbenchError, match="install its plug-in first"):
+        check_record(changed(next(made.results()), ("task", "kind"), "Theirs"), "here")
+
+
+def test_a_study_with_any_field_changed_is_refused_or_can_be_drawn() -> None:
+    taken = []
+    for at, value in itertools.product(places(STUDY), OTHERS):
+        odd = changed(STUDY, at, value)
+        with contextlib.suppress(TsbenchError):
+            taken.append(check_study(odd, "s", "f"))
+    assert len(taken) > 20
+    assert all(drawn is None or drawn.charts() for drawn in (study_of("s", study) for study in taken))
+    with pytest.raises(TsbenchError, match=r"f: .*`history.1.params`"):
+        check_study(changed(STUDY, ("history", 1, "params"), None), "s", "f")
+
+
+def test_a_study_that_is_none_changes_nothing(tmp_path: Path) -> None:
+    for content, said in ((b"[]", "not a study"), (b"{", "not a study"), (b'{"trials": 1}', "`dataset`|`family`|`")):
+        files = {"studies/s.json": content}
+        (tmp_path / "a.zip").write_bytes(zip_of(files, manifest(files)))
+        with pytest.raises(TsbenchError, match=said):
+            take(tmp_path / "a.zip", tmp_path / "r")
+        assert tree(tmp_path / "r") == {}
 
 
 class Boom:

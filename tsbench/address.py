@@ -6,6 +6,6 @@ import re
 
 
 def shown(url: str) -> str:
-    """A URL, or an argument that holds one, without its password, which may hold any sign but a space."""
-    url = re.sub(r"//([^:@/\s]*):\S*@", r"//\1:***@", url)
-    return re.sub(r"((?:password|passwd|pwd|token)=)[^&\s]+", r"\1***", url, flags=re.IGNORECASE)
+    """A URL, or a line that holds one, without its password, which may hold any sign, so it ends at the last @."""
+    url = re.sub(r"(?<!:)((?:password|passwd|pwd|token)=)[^&\s]+", r"\1***", url, flags=re.IGNORECASE)
+    return re.sub(r"//([^:@/\s]*):.*@", r"//\1:***@", url)

@@ -278,9 +278,10 @@ def ui(args: argparse.Namespace) -> int:
         "choose 'Model training', not 'GenAI'; Ctrl-C ends it",
         flush=True,
     )
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--artifacts-destination", str(store.path("mlflow-artifacts", ""))]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **ENVIRONMENT, **os.environ}
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # other users see arguments
     server = subprocess.Popen(
         [*command, "--host", args.host, "--port", str(args.port)], env=environment, start_new_session=True
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from tsbench.address import shown
 from tsbench.errors import TsbenchError, UsageError
+from tsbench.receiver import Receiver
 from tsbench.record import read_record
 from tsbench.store import Result
 from tsbench.tracking import ENVIRONMENT
@@ -25,33 +27,47 @@ PAGE = 200  # runs asked for at once
 PARTS = ("model/model.json", "model/weights.pt")
 
 
-class Damaged(TsbenchError):
-    """What a run holds is no result, or not whole."""
+class Unreadable(UsageError):
+    """What a run holds is no result, not whole, or cannot be fetched."""
 
 
-def runs(uri: str, left: list[str]) -> Iterator[tuple[Result, Path | None]]:
-    """Every result of a store, the latest first, with the folder of its model while the caller looks at it.
+def take_runs(uri: str, into: Receiver) -> None:
+    """Take in every result of a store, the latest first; its model is fetched only if it is wanted.
 
-    Runs of others, parents of ours and runs that did not end are passed over; damaged ones are told to `left`.
+    Runs of others, parents of ours and runs that did not end are passed over; damaged ones are told to `into.left`.
 
     Raises:
         TsbenchError: the store cannot be used.
     """
     client = _client(uri)
     with _reachable(uri):
-        ours = client.search_experiments(max_results=1000, filter_string="name LIKE 'tsbench/%'")
+        ours = _paged(partial(client.search_experiments, max_results=PAGE, filter_string="name LIKE 'tsbench/%'"))
         experiments = [found.experiment_id for found in ours]  # one a family
-        found = list(_ended(client, experiments))
-    for run in tqdm(found, unit="run", desc="reading", leave=False, disable=None):
+        search = partial(client.search_runs, experiments, max_results=PAGE, order_by=["attributes.end_time DESC"])
+        found = [run.info.run_id for run in (_paged(search) if experiments else ()) if _is_result(run)]
+    for run_id in tqdm(found, unit="run", desc="reading", leave=False, disable=None):
         with tempfile.TemporaryDirectory(prefix="tsbench-import-") as folder:
             try:
-                result = _fetch(client, uri, run.info.run_id, Path(folder))
-            except Damaged as error:
-                left.append(str(error))
-                continue
-            if result is not None:
-                model = Path(folder) / "model"
-                yield result, model if model.is_dir() else None
+                result = _fetch_result(client, uri, run_id, Path(folder))
+                into.take_run(result, partial(_fetch_model, client, uri, run_id, Path(folder)))
+            except Unreadable as error:
+                with _reachable(uri):
+                    client.get_run(run_id)  # if this fails, it is the store and not the run
+                into.left.append(str(error))
+
+
+def _is_result(run: Any) -> bool:
+    return run.info.status in ENDED and "tsbench.key" in run.data.tags
+
+
+def _paged(search: Callable[..., Any]) -> Iterator[Any]:
+    """All that a search finds, which gives a page at a time."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 @contextlib.contextmanager
@@ -64,8 +80,8 @@ def fetched_run(uri: str, run_id: str) -> Iterator[Path]:
     """
     client = _client(uri)
     with tempfile.TemporaryDirectory(prefix="tsbench-run-") as folder:
-        if _fetch(client, uri, run_id, Path(folder)) is None:
-            raise UsageError(f"run {run_id} of MLflow at {shown(uri)} has no result.json; name the run of one cell")
+        _fetch_result(client, uri, run_id, Path(folder))
+        _fetch_model(client, uri, run_id, Path(folder))
         yield Path(folder)
 
 
@@ -81,45 +97,41 @@ def _client(uri: str) -> Any:
         return MlflowClient(uri)
 
 
-def _ended(client: Any, experiments: list[str]) -> Iterator[Any]:
-    token = None
-    while experiments:
-        page = client.search_runs(
-            experiments, max_results=PAGE, order_by=["attributes.end_time DESC"], page_token=token
-        )
-        yield from (run for run in page if run.info.status in ENDED and "tsbench.key" in run.data.tags)
-        if not (token := page.token):
-            return
-
-
-def _fetch(client: Any, uri: str, run_id: str, folder: Path) -> Result | None:
-    """Download the result and model of a run; None if it has no result."""
-    with _reachable(uri):
-        top = {item.path: item for item in client.list_artifacts(run_id)}
-        if "result.json" not in top:
-            return None
+def _fetch_result(client: Any, uri: str, run_id: str, folder: Path) -> Result:
+    """Download the result of a run."""
+    with _reachable(uri, run_id):
+        if "result.json" not in {item.path for item in client.list_artifacts(run_id)}:
+            raise Unreadable(f"run {run_id} of MLflow at {shown(uri)} has no result.json; name the run of one cell")
         path = Path(client.download_artifacts(run_id, "result.json", str(folder)))
-        try:
-            result = read_record(path.read_bytes(), f"run {run_id}: result.json")
-        except TsbenchError as error:
-            raise Damaged(str(error)) from None
-        there = {item.path: item.file_size for item in client.list_artifacts(run_id, "model")} if "model" in top else {}
-        for part in PARTS:
-            if part in there:
-                (folder / "model").mkdir(exist_ok=True)
-                size = Path(client.download_artifacts(run_id, part, str(folder / "model"))).stat().st_size
-                if there[part] not in (None, size):
-                    raise Damaged(f"run {run_id}: {part} has {size} bytes, not {there[part]}; try again")
-    return result
+    try:
+        return read_record(path.read_bytes(), f"run {run_id}: result.json")
+    except TsbenchError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _fetch_model(client: Any, uri: str, run_id: str, folder: Path, there: Path | None = None) -> list[Path]:
+    """Download the files of a run's model that the folder `there` lacks; none if the run has no model."""
+    found = []
+    with _reachable(uri, run_id):
+        for item in client.list_artifacts(run_id, "model"):
+            if item.path not in PARTS or (there and (there / Path(item.path).name).exists()):
+                continue
+            (folder / "model").mkdir(exist_ok=True)
+            path = Path(client.download_artifacts(run_id, item.path, str(folder / "model")))
+            if item.file_size not in (None, size := path.stat().st_size):
+                raise Unreadable(f"run {run_id}: {item.path} has {size} bytes, not {item.file_size}; try again")
+            found.append(path)
+    return sorted(found)
 
 
 @contextlib.contextmanager
-def _reachable(uri: str) -> Iterator[None]:
-    """Whatever a store or the network raises becomes one error."""
+def _reachable(uri: str, run_id: str = "") -> Iterator[None]:
+    """Whatever a store or the network raises becomes one error, of the run if one is named."""
     try:
         yield
     except TsbenchError:
         raise
     except Exception as error:
-        told = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        raise TsbenchError(f"MLflow at {shown(uri)}: {told}") from error
+        told = shown(str(error).splitlines()[0])[:300] if str(error) else type(error).__name__
+        where = f"MLflow at {shown(uri)}"
+        raise (Unreadable(f"{where}: run {run_id}: {told}") if run_id else TsbenchError(f"{where}: {told}")) from error

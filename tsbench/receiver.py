@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from tqdm import tqdm
 from tsbench.archive import BLOCK, MOST_BYTES, NAMES, Checked, read_archive
 from tsbench.differences import differences
 from tsbench.errors import TsbenchError
-from tsbench.record import read_record
+from tsbench.record import check_study, read_record
 from tsbench.store import Result, Store, read_json, write_json
+from tsbench.summary import matches
 
 
 class Receiver:
@@ -61,8 +61,8 @@ class Receiver:
             if name in wanted:
                 self._write(name, content, path)
 
-    def take_run(self, result: Result, model: Path | None) -> None:
-        """Take one result and the folder with its model, if it has one."""
+    def take_run(self, result: Result, fetch: Callable[[Path], list[Path]]) -> None:
+        """Take one result and the files of its model that its folder here lacks, which are fetched only now."""
         name = f"{'failures' if result['status'] == 'failed' else 'cells'}/{result['key']}.json"
         if name in (*self.taken, *self.there):
             return
@@ -70,7 +70,7 @@ class Receiver:
         if name not in self.there and not wanted:
             return
         with self._alone(result["key"]):
-            for path in sorted(model.iterdir()) if model else ():
+            for path in fetch(self.store.path("artifacts", result["key"])):
                 part = f"artifacts/{result['key']}/{path.name}"
                 if NAMES.fullmatch(part):
                     with path.open("rb") as file:
@@ -173,9 +173,7 @@ def _parse(name: str, text: bytes, path: Path) -> Any:
             study = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise TsbenchError(f"{where}: not a study of tsbench ({error})") from None
-        if not isinstance(study, dict):
-            raise TsbenchError(f"{where}: not a study of tsbench")
-        return study
+        return check_study(study, Path(name).stem, where)
     record = read_record(text, where)
     kind, file = name.split("/")
     if record["key"] != file.removesuffix(".json") or (record["status"] == "failed") != (kind == "failures"):
@@ -195,11 +193,6 @@ def is_meant(result: Result, datasets: list[str], models: list[str]) -> bool:
     cell, data = result["cell"], result.get("data", {})
     names = [cell["dataset"], data.get("label", ""), data.get("name", "")]
     return matches(names, datasets) and matches([cell["model"], result["variant"]], models)
-
-
-def matches(names: Iterable[str], wanted: list[str]) -> bool:
-    """Does one of the globs match one of the names, or is there no glob?"""
-    return not wanted or any(fnmatch.fnmatchcase(name, w) or name == w for name in names for w in wanted)
 
 
 def _shown(members: Iterator[tuple[str, Checked]], path: Path, doing: str) -> Iterator[tuple[str, Checked]]:

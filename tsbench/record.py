@@ -12,39 +12,14 @@ from typing import Any
 
 from tsbench.cell import Cell
 from tsbench.errors import TsbenchError, UsageError
+from tsbench.registry import task_from_record, task_kinds
+from tsbench.schema import ENDED, RESULT, STUDY, STUDY_OF_TRIALS, TESTED, Fields, faults
 from tsbench.store import Result, Store
+from tsbench.studies import study_of
+from tsbench.summary import boards
 
 KEY = re.compile(r"[0-9a-f]{32}")
 FORMAT = 1
-#: Fields every record has, and of which type.
-FIELDS: dict[str, type] = {
-    "key": str, "status": str, "cell": dict, "variant": str, "started": str, "finished": str, "device": str,
-    "threads": int, "environment": dict, "invocation": str, "seconds": dict, "cpu_seconds": dict, "curves": list,
-}  # fmt: skip
-#: What a finished one has beyond these; a pruned one has the first three.
-FINISHED_FIELDS: dict[str, type] = {
-    "code": str,
-    "data": dict,
-    "task": dict,
-    "scores": dict,
-    "units": dict,
-    "parameters": int,
-}
-#: Fields of fields, which tables and MLflow read: of what ran to its end, and of what was scored on test as well.
-DATA_FIELDS: dict[str, type] = {
-    "data.label": str, "data.name": str, "data.family": str, "data.digest": str, "data.generated": bool,
-    "data.sources": list, "data.samples": dict, "task.kind": str,
-}  # fmt: skip
-TEST_FIELDS: dict[str, type] = {
-    "data.samples.test": int, "scores.validation": dict, "scores.test": dict, "units.test": dict, "seconds.fit": float,
-    "cpu_seconds.fit": float, "peak_memory_mb": float, "environment.torch": str, "environment.tsbench": str,
-    "environment.python": str, "environment.processor": str,
-}  # fmt: skip
-STATUSES: dict[str, dict[str, type]] = {
-    "finished": FINISHED_FIELDS,
-    "pruned": {"code": str, "data": dict, "task": dict},
-    "failed": {},
-}
 
 
 @dataclass(frozen=True)
@@ -81,42 +56,75 @@ def read_record(text: str | bytes, where: str) -> Result:
 
 
 def check_record(result: Any, where: str) -> Result:
-    """The result, if it has the fields that a result has."""
+    """The result, if it has all that reports and MLflow read of one, so that none can end them.
+
+    Raises:
+        TsbenchError: a field lacks or is of another type, its task is of no kind known here, or it cannot be drawn.
+    """
     if not isinstance(result, dict) or "format" not in result:
         raise TsbenchError(f"{where}: not a result of tsbench (it has no `format`)")
     if result["format"] != FORMAT:
         raise TsbenchError(f"{where}: result format {result['format']!r}; this version reads {FORMAT}. Update tsbench.")
-    if result.get("status") not in STATUSES:
-        raise TsbenchError(f"{where}: `status` is {result.get('status')!r}, not {', '.join(STATUSES)}")
-    for name, kind in (FIELDS | STATUSES[result["status"]]).items():
-        if not isinstance(result.get(name), kind):
-            raise TsbenchError(f"{where}: not a whole result of tsbench: `{name}` is no {kind.__name__}; get it again")
+    status = result.get("status")
+    if not isinstance(status, str) or status not in ENDED:
+        raise TsbenchError(f"{where}: `status` is {status!r}, not {', '.join(ENDED)}")
+    cell = result.get("cell")
+    if isinstance(cell, dict) and (odd := set(cell) ^ {field.name for field in fields(Cell)}):
+        raise TsbenchError(f"{where}: its cell lacks or has an unknown field: {', '.join(sorted(odd))}")
+    tested = status == "finished" and isinstance(cell, dict) and cell.get("test") is True
+    for wanted in (RESULT, ENDED[status], TESTED if tested else {}):
+        _whole(result, wanted, where)
     if not KEY.fullmatch(result["key"]):
         raise TsbenchError(f"{where}: `key` is no key of tsbench (32 digits, 0-9 and a-f)")
-    cell = result["cell"]
-    if unknown := set(cell) ^ {field.name for field in fields(Cell)}:
-        raise TsbenchError(f"{where}: its cell lacks or has an unknown field: {', '.join(sorted(unknown))}")
-    if not isinstance(cell["seed"], int) or not isinstance(cell["settings"], dict):
-        raise TsbenchError(f"{where}: its cell has no seed or no settings")
-    nested = {} if result["status"] == "failed" else dict(DATA_FIELDS)
-    if result["status"] == "finished" and cell["test"]:
-        nested |= TEST_FIELDS
-    for name, kind in nested.items():
-        if not _is(_at(result, name), kind):
-            raise TsbenchError(f"{where}: not a whole result of tsbench: `{name}` is no {kind.__name__}; get it again")
+    if "task" in result:
+        _check_task(result, tested, where)
     return result
 
 
-def _at(result: Any, name: str) -> Any:
-    """The value of a field of a field, `data.samples.test`; None if there is none."""
-    for part in name.split("."):
-        result = result.get(part) if isinstance(result, dict) else None
-    return result
+def _whole(record: Any, wanted: Fields, where: str, what: str = "result") -> None:
+    for fault in faults(record, wanted):
+        raise TsbenchError(f"{where}: not a whole {what} of tsbench: {fault}; get it again")
 
 
-def _is(value: Any, kind: type) -> bool:
-    """True if a value read from JSON is of a type; 1 is a float, too, and True no number."""
-    return isinstance(value, kind | int if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+def _check_task(result: Result, tested: bool, where: str) -> None:
+    """Raise unless a result has the scores of its task, and can be drawn as its task draws."""
+    name = result["task"]["kind"]
+    kind = task_kinds().get(name)
+    if kind is None:
+        raise TsbenchError(f"{where}: `task.kind` {name!r} is of no task known here; install its plug-in first")
+    if tested:
+        scored = {"validation": {kind.primary: float}, "test": {kind.primary: float}}
+        _whole(result, {"scores": scored, "units": {"test": {kind.primary: list}}}, where)
+    try:  # what no list of fields says: shapes, and what belongs together
+        boards([result])
+        task = task_from_record(result["task"])
+        for tables in result.get("tables", {}).values():
+            task.charts(tables)
+        if "examples" in result:
+            kind.figure(result["examples"])
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise TsbenchError(f"{where}: its scores, tables or examples cannot be shown ({told}); get it again") from error
+
+
+def check_study(study: Any, name: str, where: str) -> dict[str, Any]:
+    """The study, if it has all that reports and MLflow read of one.
+
+    Raises:
+        TsbenchError: it has not.
+    """
+    if not isinstance(study, dict):
+        raise TsbenchError(f"{where}: not a study of tsbench")
+    _whole(study, STUDY, where, "study")
+    if "history" in study:
+        _whole(study, STUDY_OF_TRIALS, where, "study")
+    try:
+        if drawn := study_of(name, study):
+            drawn.charts()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise TsbenchError(f"{where}: its trials cannot be drawn ({told}); get it again") from error
+    return study
 
 
 @contextlib.contextmanager

@@ -113,6 +113,7 @@ def compare_before(old: Result, cell: Cell, options: Options) -> tuple[str, dict
         unlike["data"] = _changed("digest of all files", data.get("digest"), now["content"])
     unlike["hardware"] += _changed("device", old["device"], options.device)
     unlike["hardware"] += _changed("threads", old["threads"], options.threads)
+    unlike["hardware"] += _changed("processes that trained it", old.get("measured", {}).get("processes", 1), 1)
     if unlike["code"]:
         unlike["code"].append(_revision(old))
     elif key != old["key"] and not unlike["data"] and not unlike["settings"]:

@@ -152,10 +152,11 @@ def connect(url: str) -> optuna.storages.RDBStorage:
             return optuna.storages.RDBStorage(url, engine_kwargs=checked)
         except (ArgumentError, ImportError) as error:
             remedy = "Write sqlite:///FILE or postgresql://USER@HOST/NAME, which needs pip install 'tsbench[server]'"
-            raise UsageError(f"--storage {shown(url)}: {error}. {remedy}") from None
+            raise UsageError(f"--storage {shown(url)}: {shown(str(error))}. {remedy}") from None
         except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
             if race == MOST_RACES - 1:
-                raise UsageError(f"--storage {shown(url)} cannot be used: {str(error).splitlines()[0]}") from None
+                told = shown(str(error).splitlines()[0])
+                raise UsageError(f"--storage {shown(url)} cannot be used: {told}") from None
             time.sleep(0.2 * 2**race)
     raise AssertionError("the last race returns or raises")
 

@@ -129,13 +129,17 @@ def studies(store: Store) -> list[Study]:
 
 def read_study(path: Path) -> Study | None:
     """A study from its file; None for one of an older version, which names no trials."""
-    record = read_json(path)
+    return study_of(path.stem, read_json(path))
+
+
+def study_of(name: str, record: dict[str, Any]) -> Study | None:
+    """A study from what its file says; None for one of an older version, which names no trials."""
     if "history" not in record:
         return None
     same = ("family", "content", "model", "protocol", "metric", "higher_is_better", "fixed", "killed", "best")
     more = ("best_value", "trial_seed", "seeds", "budget", "importance", "finished")
     return Study(
-        name=path.stem,
+        name=name,
         dataset=record["label"],
         space={k: Axis.of(v["attributes"]) for k, v in record["distributions"].items()},
         trials=[Trial(**trial) for trial in record["history"]],

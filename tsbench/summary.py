@@ -184,7 +184,7 @@ def boards(
         if result["status"] != "finished" or not cell["test"] or (protocol and cell["protocol"] != protocol):
             continue
         names = (result["data"]["label"], result["data"]["name"], cell["dataset"])
-        if not _matches(names, datasets):
+        if not matches(names, datasets):
             continue
         groups[result["data"]["label"], cell["protocol"], result["data"]["digest"]].append(result)
     made = [_board(label, used, group, models) for (label, used, _), group in sorted(groups.items(), key=_natural)]
@@ -197,7 +197,8 @@ def boards(
     return found
 
 
-def _matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
+def matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Does one of the globs match one of the names, or is there no glob?"""
     return not wanted or any(name == w or fnmatch.fnmatchcase(name, w) for w in wanted for name in names)
 
 
@@ -222,7 +223,7 @@ def _board(label: str, protocol: str, results: list[Result], models: Sequence[st
     reached = next((row for row in rows if row.variant == bar and not row.told), None)
     _rank(rows, kind)
     _mark(rows, reached)
-    rows = [row for row in rows if _matches((row.model, row.variant), models)]
+    rows = [row for row in rows if matches((row.model, row.variant), models)]
     _rank(rows, kind)
     beside = {row.model for row in rows if row.published}
     first = results[0]
@@ -286,8 +287,9 @@ def _origin(result: Result) -> tuple[str, str]:
 
 def _row(variant: str, kind: type[Task], results: list[Result]) -> Row:
     model = _model(results[0]["cell"]["model"])
-    metrics = [m for m in results[0]["scores"]["test"] if m not in model.meaningless]
-    scores = {m: spread([r["scores"]["test"][m] for r in results]) for m in metrics}
+    tests = [r["scores"]["test"] for r in results]
+    metrics = [m for m in tests[0] if m not in model.meaningless and all(m in test for test in tests)]
+    scores = {m: spread([test[m] for test in tests]) for m in metrics}
     units = zip(*(r["units"]["test"][kind.primary] for r in results), strict=False)
     samples = results[0]["data"]["samples"]["test"]
     return Row(
@@ -318,8 +320,9 @@ def _told(model: type[Model], kind: type[Task], result: Result) -> str:
 
 
 def _summed(tables: Sequence[dict[str, Counts]]) -> dict[str, Counts]:
-    """Tables of counts, those of all seeds added."""
-    return {name: np.sum([table[name] for table in tables], axis=0).tolist() for name in tables[0]}
+    """Tables of counts, those of all seeds added; a table that some seeds lack is left out."""
+    shared = [name for name in tables[0] if all(name in table for table in tables)]
+    return {name: np.sum([table[name] for table in tables], axis=0).tolist() for name in shared}
 
 
 def _fit(seconds: dict[str, float]) -> float:

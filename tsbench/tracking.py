@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +108,11 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
             tracker = Tracker(store, uri)
         except Exception as error:  # whatever a store or network can raise: the results stay where they are
             raise TsbenchError(f"MLflow at {shown(uri)}: {_first_line(error)}") from error
-        jobs = [partial(tracker.send, name, result) for name, result in unsent(store, uri)]
+        jobs: list[partial[Any]] = [partial(tracker.send, path) for path in unsent(store, uri)]
         jobs += [partial(tracker.send_study, path) for path in _unsent_studies(store, uri)]
         for job in [*jobs, partial(tracker.update_parents)]:  # one that fails does not keep back the others
             try:
-                job()
-                sent += job.func == tracker.send
+                sent += job() is True  # a result; studies and parents do not count
                 report(sent)
             except Exception as error:
                 problems.append(_first_line(error))
@@ -124,20 +123,31 @@ def sync(store: Store, uri: str, report: Any = lambda sent: None) -> int:
     return sent
 
 
-def unsent(store: Store, uri: str) -> Iterator[tuple[str, Result]]:
-    """Results the store at `uri` was not sent: finished cells by key, failures by key and invocation."""
+def unsent(store: Store, uri: str) -> Iterator[Path]:
+    """Files of results that the store at `uri` was not sent."""
     sent = _marks(store, uri)
-    for kind in ("cells", "failures"):
-        for path in sorted(store.path(kind, "").glob("*.json")):
-            if kind == "cells" and (sent / path.stem).exists():
-                continue
-            try:
-                result = read_json(path)
-            except (FileNotFoundError, TsbenchError):
-                continue  # a failure that was just made good, or a damaged file, which `report` names
-            name = path.stem if kind == "cells" else f"{path.stem}-{result['invocation']}"
-            if not (sent / name).exists():
-                yield name, result
+    for path in sorted(store.path("cells", "").glob("*.json")):
+        if not (sent / path.stem).exists():
+            yield path
+    for path in sorted(store.path("failures", "").glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):  # just made good
+            name = _failure_name(path, path.stat().st_mtime_ns)
+            if name and not (sent / name).exists():
+                yield path
+
+
+@cache
+def _failure_name(path: Path, changed: int) -> str | None:
+    """What a failure is sent as, read again only if its file `changed`; None of a file that cannot be read."""
+    try:
+        return _name(path, read_json(path))
+    except TsbenchError:
+        return None
+
+
+def _name(path: Path, result: Result) -> str:
+    """What a result is sent as: a cell is finished once, and may fail in every invocation."""
+    return f"{path.stem}-{result['invocation']}" if result["status"] == "failed" else path.stem
 
 
 def _marks(store: Store, uri: str) -> Path:
@@ -188,16 +198,24 @@ class Tracker:
         self.experiments: dict[str, str] = {}
         self.parents = Parents(self.client, self._experiment)
 
-    def send(self, name: str, result: Result) -> None:
-        """Create, fill and end the run of one result; a half-sent one from an interrupted sync is replaced."""
+    def send(self, path: Path) -> bool:
+        """Create, fill and end the run of one result; a half-sent one from an interrupted sync is replaced.
+
+        False if there is none to send: a failure was just made good, or a file is damaged, which `report` names.
+        """
         from tsbench import mlflow_runs
 
+        try:
+            result = read_json(path)
+        except (FileNotFoundError, TsbenchError):
+            return False
+        name = _name(path, result)
         parent, above = mlflow_runs.parents_of(result, self.results)
         experiment = self._experiment(parent.family)
         begun = self.marks / "begun" / name
         if begun.exists() and (run_id := self._sent_before(experiment, name)):
             self._sent(name, run_id)
-            return
+            return True
         begun.touch()
         started = mlflow_runs.milliseconds(result["started"])
         for stale in (parent, above):  # marked before anything is sent, so that no interruption leaves them wrong
@@ -210,6 +228,7 @@ class Tracker:
         ended = mlflow_runs.milliseconds(result["finished"])
         self.client.set_terminated(run_id, mlflow_runs.ENDS[result["status"]], ended)
         self._sent(name, run_id)
+        return True
 
     def _sent(self, name: str, run_id: str) -> None:
         (self.marks / name).write_text(run_id)
@@ -290,7 +309,7 @@ class Tracker:
 
 
 def _first_line(error: Exception) -> str:
-    return shown(str(error).splitlines()[0][:300]) if str(error) else type(error).__name__
+    return shown(str(error).splitlines()[0])[:300] if str(error) else type(error).__name__
 
 
 def create_database(path: Path) -> None:

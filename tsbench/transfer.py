@@ -11,9 +11,10 @@ from pathlib import Path
 from tsbench.address import shown
 from tsbench.archive import NAMES, write_archive
 from tsbench.errors import TsbenchError, UsageError
-from tsbench.receiver import Receiver, is_meant, matches
+from tsbench.receiver import Receiver, is_meant
 from tsbench.record import check_record
 from tsbench.store import Store, read_json
+from tsbench.summary import matches
 
 #: What one and several files of each kind are called.
 NOUNS = {
@@ -74,10 +75,9 @@ def import_command(args: argparse.Namespace) -> int:
         if args.file is not None:
             into.take_archive(args.file)
         else:
-            from tsbench.readback import runs
+            from tsbench.readback import take_runs
 
-            for result, model in runs(args.tracking, into.left):
-                into.take_run(result, model)
+            take_runs(args.tracking, into)
     source = args.file or f"MLflow at {shown(args.tracking)}"
     print(f"from {source} into {into.store.root}: {_counts(into.taken) or 'nothing new'}")
     if into.there:
