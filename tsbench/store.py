@@ -25,6 +25,8 @@ class Store:
     artifacts/KEY/       its weights and how to rebuild the model
     checkpoints/KEY.pt   a training in progress
     locks/               held by the operating system while a process works on a cell
+    studies/NAME.json    a study and its trials, as reports need them
+    tracking/            what was sent to which MLflow store; the name of this folder there
     """
 
     def __init__(self, root: Path | str) -> None:
