@@ -193,8 +193,8 @@ def test_what_a_stopped_driver_finished_stays_and_a_cell_that_kills_its_process_
 ) -> None:
     (cluster.folder / "calls").unlink(missing_ok=True)
     store = Store(tmp_path)
-    process = cluster.tsbench(*cells("probe:seconds=2", seeds=2, results=tmp_path))
-    until(lambda: any(store.results()), process)
+    process = cluster.tsbench(*cells("probe:seconds=2", seeds=8, results=tmp_path))
+    until(lambda: any(store.results()), process)  # of two nodes' first; there is more to do
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 130, out
@@ -203,7 +203,7 @@ def test_what_a_stopped_driver_finished_stays_and_a_cell_that_kills_its_process_
     out, _ = process.communicate(timeout=400)
     assert process.returncode == 1, out
     after = {r["key"]: r["finished"] for r in store.results()}
-    assert len(after) == 2
+    assert {2021, 2022} <= {r["cell"]["seed"] for r in store.results()}
     assert before.items() <= after.items()
     reasons = {r["variant"]: r["reason"] for r in store.failures()}
     assert reasons["probe:end=raise"] == "ValueError: told to raise"

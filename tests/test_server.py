@@ -63,7 +63,7 @@ class Served:
         all_of_it = self.processes()
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait(150)  # what serve.py gives server and database
         return psutil.wait_procs(all_of_it, timeout=10)[1]
 
 
